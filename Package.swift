@@ -1,0 +1,62 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let package = Package(
+    name: "leasehold",
+    products: [
+        .executable(name: "leasehold", targets: ["leasehold"]),
+        .executable(name: "leasehold-supervisor", targets: ["leasehold-supervisor"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    ],
+    targets: [
+        // System libraries: a module map and a shim header each, no logic.
+        .systemLibrary(name: "CSanlock", pkgConfig: "libsanlock_client"),
+        .systemLibrary(name: "CLibcap", pkgConfig: "libcap"),
+        .systemLibrary(name: "CLibcrypto"),
+
+        .target(name: "CPlatform"),
+        .target(name: "Platform", dependencies: ["CPlatform", "CLibcap"]),
+        .target(name: "Leases"),
+        .target(
+            name: "SanlockLeases", dependencies: ["CSanlock", "CLibcrypto", "Leases", "Platform", "ControlProtocol"],
+            // The static archive: only MD5's few functions are linked, and no host's FIPS setting reaches them.
+            linkerSettings: [.linkedLibrary(":libcrypto.a")]),
+        .target(name: "EmulatorCommandLine"),
+        .target(name: "Configuration"),
+        .target(name: "ControlProtocol"),
+        .target(name: "GuestDirectory", dependencies: ["ControlProtocol", "Platform"]),
+        .target(name: "Supervision", dependencies: ["Leases"]),
+        .target(
+            name: "SupervisorRuntime",
+            dependencies: [
+                "ControlProtocol", "GuestDirectory", "Leases", "Platform", "Supervision",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        .executableTarget(
+            name: "leasehold-supervisor",
+            dependencies: [
+                "Configuration", "ControlProtocol", "EmulatorCommandLine", "GuestDirectory", "Leases", "Platform",
+                "SanlockLeases", "Supervision", "SupervisorRuntime",
+            ]),
+        .executableTarget(
+            name: "leasehold",
+            dependencies: [
+                "Configuration", "ControlProtocol", "GuestDirectory", "Platform",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+
+        .target(name: "TestSupport", path: "Tests/TestSupport"),
+        .executableTarget(name: "ProbeGuest", path: "Tests/ProbeGuest"),
+        .testTarget(name: "EmulatorCommandLineTests", dependencies: ["EmulatorCommandLine"]),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
+        .testTarget(name: "ControlProtocolTests", dependencies: ["ControlProtocol"]),
+        .testTarget(name: "SupervisionTests", dependencies: ["Supervision", "Leases"]),
+        .testTarget(name: "PlatformTests", dependencies: ["Platform", "TestSupport"]),
+        .testTarget(name: "SanlockLeasesTests", dependencies: ["SanlockLeases", "TestSupport"]),
+        .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "ProbeGuest"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

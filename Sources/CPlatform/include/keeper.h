@@ -1,0 +1,107 @@
+// The keeper and the guest's start: the few steps between fork and exec, and the process that outlives the supervisor
+// just long enough to kill what it supervised. Everything here is async-signal-safe, because it runs in the child of a
+// process that has threads.
+#ifndef LEASEHOLD_KEEPER_H
+#define LEASEHOLD_KEEPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+// The signals that a process was started with. Bit N-1 stands for signal N.
+struct leasehold_signals {
+	uint64_t blocked;
+	uint64_t ignored;
+};
+
+// Reads the calling thread's mask and the process's ignored signals. Fails never.
+struct leasehold_signals leasehold_signals_read(void);
+
+// Sets every disposition to the default but SIGPIPE, which is ignored, and blocks every signal.
+void leasehold_signals_take(void);
+
+// Unblocks and raises a signal with its default disposition: the way to end, or to stop, as the guest did.
+void leasehold_signal_self(int signal);
+
+// What the guest is started with. All pointers stay the caller's; they are read in the children.
+struct leasehold_start {
+	const char *executable;
+	char *const *arguments;
+	char *const *environment;
+	struct leasehold_signals signals;
+	pid_t process_group;     // the group that the guest joins: the caller's
+	int lease_socket;        // the registered sanlock socket, or -1
+	int guest_lease_socket;  // its number in the guest, above everything the caller passed
+	int closed_in_guest;     // a descriptor of the caller's that is not the guest's (--ready-fd), or -1
+	bool adopts;             // the first process may end with 0 and leave another that is the guest
+};
+
+// From the keeper, one packet each.
+enum leasehold_report_kind {
+	LEASEHOLD_GUEST_STARTED = 1,  // pid, start_time
+	LEASEHOLD_GUEST_FAILED,       // step, value: errno
+	LEASEHOLD_GUEST_STOPPED,      // value: the signal
+	LEASEHOLD_GUEST_CONTINUED,
+	LEASEHOLD_GUEST_ADOPTED,      // pid, start_time: the process that stays
+	LEASEHOLD_GUEST_ENDED,        // value: the wait status; no process of the guest is left
+};
+
+// The step that failed between fork and exec.
+enum leasehold_step {
+	LEASEHOLD_STEP_FORK = 1,
+	LEASEHOLD_STEP_PARENT,
+	LEASEHOLD_STEP_GROUP,
+	LEASEHOLD_STEP_DESCRIPTOR,
+	LEASEHOLD_STEP_EXEC,
+};
+
+struct leasehold_report {
+	int32_t kind;
+	int32_t pid;
+	int32_t step;
+	int32_t value;
+	uint64_t start_time;
+};
+
+// To the keeper, one packet each.
+enum leasehold_order_kind {
+	LEASEHOLD_ORDER_SIGNAL = 1,   // value: the signal, for the guest's first process
+	LEASEHOLD_ORDER_KILL,         // everything
+};
+
+struct leasehold_order {
+	int32_t kind;
+	int32_t value;
+};
+
+// Forks. The caller's process goes on in a session of its own, with a descriptor in *front. The original process waits
+// in front of it: bytes that come through the descriptor, up to its closing, are printed to standard output and it exits
+// with 0; where it is closed without any, the original ends as its child does. SIGTERM, SIGINT and SIGHUP to the
+// original become SIGTERM for the child. Returns 0 in the child, -1 with errno where there is no fork.
+int leasehold_detach(int *front);
+
+// Forks the keeper, which forks and executes the guest. Returns the keeper's pid, or -1 with errno.
+// report_socket receives the supervisor's end of a SOCK_SEQPACKET pair (close-on-exec, non-blocking).
+pid_t leasehold_keeper_start(const struct leasehold_start *start, int *report_socket);
+
+// One pass over the caller's children: SIGKILL to each, then reap what has ended. Returns how many children are left,
+// or -1 with errno. Orphans of the killed become the caller's children (child subreaper), so call until 0.
+int leasehold_kill_children(void);
+
+// Field 22 of /proc/PID/stat, in clock ticks since boot; 0 where there is no such process.
+uint64_t leasehold_start_time(pid_t pid);
+
+// Whether the process is there and is not a zombie.
+bool leasehold_is_alive(pid_t pid);
+
+// Makes the caller the one that orphans below it fall to. Returns 0, or -1 with errno.
+int leasehold_become_subreaper(void);
+
+// Signals the process that has this pid and this start time. The pidfd is taken before the look at the start time, so
+// that a later process under the same pid can't be hit. Returns 0, or -1 with errno.
+int leasehold_signal_process(pid_t pid, uint64_t start_time, int signal);
+
+// Keeps of the calling thread's capabilities those in the mask (bit N: capability N). Returns 0, or -1 with errno.
+int leasehold_keep_capabilities(uint64_t mask);
+
+#endif

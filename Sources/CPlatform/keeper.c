@@ -1,0 +1,411 @@
+#define _GNU_SOURCE
+#include "keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "procfs.h"
+
+// How long the supervisor has to say that it deals with a lease socket that hung up. The guest has to be dead within a
+// second of it.
+enum { TAKE_OVER_MILLISECONDS = 500 };
+
+struct keeper {
+	int reports;
+	int supervisor;    // pidfd
+	int lease_socket;
+	int child_signals;
+	pid_t guest;
+	bool adopts;
+};
+
+// A supervisor that hangs reads no reports. That the guest stopped may then get lost, that it ended may not: by then
+// nothing is left to watch, so waiting for room costs nothing.
+static void report(struct keeper *keeper, struct leasehold_report message)
+{
+	while (send(keeper->reports, &message, sizeof message, MSG_NOSIGNAL) < 0) {
+		struct pollfd room[] = { { .fd = keeper->reports, .events = POLLOUT },
+		                         { .fd = keeper->supervisor, .events = POLLIN } };
+
+		if (errno == EINTR)
+			continue;
+		if (errno != EAGAIN || message.kind != LEASEHOLD_GUEST_ENDED)
+			return;
+		if (poll(room, 2, -1) > 0 && room[1].revents)
+			return;
+	}
+}
+
+int leasehold_keep_capabilities(uint64_t mask)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -1;
+	for (int half = 0; half < 2; half++) {
+		uint32_t kept = (uint32_t)(mask >> (32 * half));
+
+		data[half].effective &= kept;
+		data[half].permitted &= kept;
+		data[half].inheritable &= kept;
+	}
+	return (int)syscall(SYS_capset, &header, data);
+}
+
+// --- the guest, between fork and exec ---
+
+static void fail(int pipe, enum leasehold_step step)
+{
+	struct leasehold_report message = { .kind = LEASEHOLD_GUEST_FAILED, .step = step, .value = errno };
+
+	while (write(pipe, &message, sizeof message) < 0 && errno == EINTR)
+		;
+	_exit(127);
+}
+
+static void restore_signals(struct leasehold_signals signals)
+{
+	struct sigaction action;
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	for (int signal = 1; signal <= 64; signal++) {
+		if (signal == 32 || signal == 33)
+			continue;
+		if (signal != SIGKILL && signal != SIGSTOP) {
+			memset(&action, 0, sizeof action);
+			action.sa_handler = signals.ignored & (1ull << (signal - 1)) ? SIG_IGN : SIG_DFL;
+			sigaction(signal, &action, NULL);
+		}
+		if (signals.blocked & (1ull << (signal - 1)))
+			sigaddset(&mask, signal);
+	}
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
+static void become_guest(const struct leasehold_start *start, pid_t keeper, int error_pipe)
+{
+	// The parent's thread is the keeper's only one, so that the signal comes with the keeper's death and not before.
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != keeper)
+		fail(error_pipe, LEASEHOLD_STEP_PARENT);
+	if (setpgid(0, start->process_group) < 0)
+		fail(error_pipe, LEASEHOLD_STEP_GROUP);
+	if (start->closed_in_guest >= 0)
+		close(start->closed_in_guest);
+	if (start->lease_socket >= 0) {
+		int number = start->guest_lease_socket;
+
+		// The error pipe may sit on the number that the guest is promised.
+		if (error_pipe == number) {
+			error_pipe = fcntl(error_pipe, F_DUPFD_CLOEXEC, number + 1);
+			if (error_pipe < 0)
+				_exit(127);
+		}
+		if (start->lease_socket == number) {
+			if (fcntl(number, F_SETFD, 0) < 0)
+				fail(error_pipe, LEASEHOLD_STEP_DESCRIPTOR);
+		} else if (dup2(start->lease_socket, number) < 0) {
+			fail(error_pipe, LEASEHOLD_STEP_DESCRIPTOR);
+		}
+	}
+	restore_signals(start->signals);
+	execve(start->executable, start->arguments, start->environment);
+	fail(error_pipe, LEASEHOLD_STEP_EXEC);
+}
+
+// --- killing ---
+
+static bool kill_one(pid_t child, void *context)
+{
+	(void)context;
+	kill(child, SIGKILL);
+	return true;
+}
+
+// As leasehold_kill_children, and the wait status of one child where that one was reaped.
+static int kill_pass(pid_t wanted, int *wanted_status)
+{
+	int children = for_each_child(kill_one, NULL);
+
+	if (children < 0 && wanted > 0)
+		kill(wanted, SIGKILL);
+	for (;;) {
+		int status;
+		pid_t ended = waitpid(-1, &status, WNOHANG | __WALL);
+
+		if (ended < 0 && errno == EINTR)
+			continue;
+		if (ended < 0)
+			return errno == ECHILD ? 0 : -1;
+		if (ended == 0)
+			return children > 0 ? children : 1;
+		if (ended == wanted)
+			*wanted_status = status;
+	}
+}
+
+int leasehold_kill_children(void)
+{
+	int status;
+
+	return kill_pass(0, &status);
+}
+
+static void drain_child_signals(struct keeper *keeper, int milliseconds)
+{
+	struct pollfd wait = { .fd = keeper->child_signals, .events = POLLIN };
+	struct signalfd_siginfo information;
+
+	if (poll(&wait, 1, milliseconds) > 0)
+		while (read(keeper->child_signals, &information, sizeof information) > 0)
+			;
+}
+
+// Returns when nothing is left, with how the guest's first process ended where it ended just then. A process that can't
+// die yet (blocked in the kernel) keeps the keeper here, and with it the lease socket open.
+static int kill_everything(struct keeper *keeper)
+{
+	int pause = 1, status = SIGKILL;
+
+	while (kill_pass(keeper->guest, &status) != 0) {
+		drain_child_signals(keeper, pause);
+		if (pause < 100)
+			pause *= 2;
+	}
+	keeper->guest = 0;
+	return status;
+}
+
+// --- the guest's life ---
+
+static bool first_living(pid_t child, void *context)
+{
+	if (!leasehold_is_alive(child))
+		return true;
+	*(pid_t *)context = child;
+	return false;
+}
+
+// Returns true when the guest has ended, with nothing of it left.
+static bool guest_exited(struct keeper *keeper, int status)
+{
+	pid_t remaining = 0;
+
+	if (keeper->adopts && WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
+			;
+		for_each_child(first_living, &remaining);
+		if (remaining > 0) {
+			keeper->guest = remaining;
+			report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_ADOPTED, .pid = remaining,
+			                                          .start_time = leasehold_start_time(remaining) });
+			return false;
+		}
+	}
+	keeper->guest = 0;
+	kill_everything(keeper);
+	report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_ENDED, .value = status });
+	return true;
+}
+
+static bool reap(struct keeper *keeper)
+{
+	for (;;) {
+		int status;
+		pid_t child = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED | __WALL);
+
+		if (child < 0 && errno == EINTR)
+			continue;
+		if (child <= 0)
+			return false;
+		if (child != keeper->guest)
+			continue;
+		if (WIFSTOPPED(status))
+			report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_STOPPED, .value = WSTOPSIG(status) });
+		else if (WIFCONTINUED(status))
+			report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_CONTINUED });
+		else if (guest_exited(keeper, status))
+			return true;
+	}
+}
+
+static void end_guest(struct keeper *keeper)
+{
+	int status = kill_everything(keeper);
+
+	report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_ENDED, .value = status });
+}
+
+// Returns true when the order was to end everything, or when there is nobody left to give one.
+static bool obey(struct keeper *keeper)
+{
+	struct leasehold_order order;
+	ssize_t size = recv(keeper->reports, &order, sizeof order, MSG_DONTWAIT);
+
+	if (size < 0)
+		return errno != EAGAIN && errno != EINTR;
+	if (size != sizeof order)
+		return true;
+	switch (order.kind) {
+	case LEASEHOLD_ORDER_SIGNAL:
+		if (keeper->guest > 0)
+			kill(keeper->guest, order.value);
+		return false;
+	default:
+		return true;
+	}
+}
+
+static int64_t milliseconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void watch(struct keeper *keeper)
+{
+	enum { REPORTS, SUPERVISOR, CHILDREN, LEASES, COUNT };
+	struct pollfd wait[COUNT] = {
+		[REPORTS] = { .fd = keeper->reports, .events = POLLIN },
+		[SUPERVISOR] = { .fd = keeper->supervisor, .events = POLLIN },
+		[CHILDREN] = { .fd = keeper->child_signals, .events = POLLIN },
+		[LEASES] = { .fd = keeper->lease_socket, .events = POLLRDHUP },
+	};
+	int64_t deadline = 0;
+
+	for (;;) {
+		int64_t left = deadline ? deadline - milliseconds_now() : -1;
+		int ready = poll(wait, COUNT, deadline && left < 0 ? 0 : (int)left);
+
+		if (ready < 0 && errno == EINTR)
+			continue;
+		// The supervisor is stopped, or hangs: the lease is gone and nobody deals with it.
+		if (deadline && milliseconds_now() >= deadline)
+			return end_guest(keeper);
+		if (wait[CHILDREN].revents) {
+			drain_child_signals(keeper, 0);
+			if (reap(keeper))
+				return;
+		}
+		if (wait[REPORTS].revents && obey(keeper))
+			return end_guest(keeper);
+		if (wait[SUPERVISOR].revents)
+			return end_guest(keeper);
+		if (wait[LEASES].revents) {
+			deadline = milliseconds_now() + TAKE_OVER_MILLISECONDS;
+			wait[LEASES].fd = -1;
+		}
+	}
+}
+
+// All the caller's go, standard error too, so that a reader sees its end when the guest closes.
+static void close_others(const struct keeper *keeper)
+{
+	int kept[] = { keeper->reports, keeper->supervisor, keeper->lease_socket, keeper->child_signals };
+	unsigned int next = 0;
+
+	for (;;) {
+		int lowest = -1;
+
+		for (size_t index = 0; index < sizeof kept / sizeof *kept; index++)
+			if (kept[index] >= (int)next && (lowest < 0 || kept[index] < lowest))
+				lowest = kept[index];
+		if (lowest < 0)
+			break;
+		if ((unsigned int)lowest > next)
+			syscall(SYS_close_range, next, (unsigned int)lowest - 1, 0);
+		next = (unsigned int)lowest + 1;
+	}
+	syscall(SYS_close_range, next, ~0u, 0);
+}
+
+static void start_guest(struct keeper *keeper, const struct leasehold_start *start)
+{
+	struct leasehold_report failure = { .kind = LEASEHOLD_GUEST_FAILED, .step = LEASEHOLD_STEP_FORK };
+	pid_t own = getpid();
+	int error_pipe[2];
+
+	if (pipe2(error_pipe, O_CLOEXEC) < 0 || (keeper->guest = fork()) < 0) {
+		failure.value = errno;
+		report(keeper, failure);
+		_exit(0);
+	}
+	if (keeper->guest == 0)
+		become_guest(start, own, error_pipe[1]);
+	close(error_pipe[1]);
+
+	ssize_t size;
+	while ((size = read(error_pipe[0], &failure, sizeof failure)) < 0 && errno == EINTR)
+		;
+	if (size == sizeof failure) {
+		kill_everything(keeper);
+		report(keeper, failure);
+		_exit(0);
+	}
+	report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_STARTED, .pid = keeper->guest,
+	                                          .start_time = leasehold_start_time(keeper->guest) });
+}
+
+static void run_keeper(const struct leasehold_start *start, int reports, int supervisor)
+{
+	struct keeper keeper = { .reports = reports, .supervisor = supervisor, .lease_socket = start->lease_socket,
+	                         .adopts = start->adopts };
+	sigset_t child;
+
+	// A group of its own, so that a signal to the caller's group can't end supervisor and keeper together.
+	setpgid(0, 0);
+	prctl(PR_SET_NAME, "leasehold-keepr");
+	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		_exit(125);
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	keeper.child_signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (keeper.child_signals < 0)
+		_exit(125);
+	start_guest(&keeper, start);
+	close_others(&keeper);
+	leasehold_keep_capabilities(1ull << CAP_KILL);
+	watch(&keeper);
+	_exit(0);
+}
+
+pid_t leasehold_keeper_start(const struct leasehold_start *start, int *report_socket)
+{
+	int pair[2], supervisor, saved;
+	pid_t keeper;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return -1;
+	supervisor = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	keeper = supervisor < 0 ? -1 : fork();
+	if (keeper == 0) {
+		close(pair[0]);
+		run_keeper(start, pair[1], supervisor);
+	}
+	saved = errno;
+	close(pair[1]);
+	if (supervisor >= 0)
+		close(supervisor);
+	if (keeper < 0) {
+		close(pair[0]);
+		errno = saved;
+		return -1;
+	}
+	*report_socket = pair[0];
+	return keeper;
+}

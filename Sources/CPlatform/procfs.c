@@ -1,0 +1,144 @@
+#include "procfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *append_text(char *at, const char *text)
+{
+	while (*text)
+		*at++ = *text++;
+	*at = 0;
+	return at;
+}
+
+static char *append_number(char *at, long number)
+{
+	char digits[24];
+	int count = 0;
+
+	do {
+		digits[count++] = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
+	while (count > 0)
+		*at++ = digits[--count];
+	*at = 0;
+	return at;
+}
+
+static ssize_t read_whole(int fd, char *buffer, size_t size)
+{
+	size_t used = 0;
+
+	while (used < size) {
+		ssize_t got = read(fd, buffer + used, size - used);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		used += (size_t)got;
+	}
+	return (ssize_t)used;
+}
+
+// The fields behind the command's name, which is in brackets and may hold anything.
+static bool read_stat(pid_t pid, char *state, uint64_t *start_time)
+{
+	char path[64], text[1024];
+	int fd;
+	ssize_t size;
+
+	append_text(append_number(append_text(path, "/proc/"), pid), "/stat");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	size = read_whole(fd, text, sizeof text - 1);
+	close(fd);
+	if (size <= 0)
+		return false;
+	text[size] = 0;
+
+	char *at = strrchr(text, ')');
+	if (!at || !at[1] || !at[2])
+		return false;
+	at += 2;
+	*state = *at;
+	// Field 3 is the state; 22 is the start time.
+	for (int field = 3; field < 22; field++) {
+		at = strchr(at, ' ');
+		if (!at)
+			return false;
+		at++;
+	}
+	uint64_t value = 0;
+	while (*at >= '0' && *at <= '9')
+		value = value * 10 + (uint64_t)(*at++ - '0');
+	*start_time = value;
+	return true;
+}
+
+uint64_t leasehold_start_time(pid_t pid)
+{
+	char state;
+	uint64_t start_time;
+
+	return read_stat(pid, &state, &start_time) ? start_time : 0;
+}
+
+bool leasehold_is_alive(pid_t pid)
+{
+	char state;
+	uint64_t start_time;
+
+	return read_stat(pid, &state, &start_time) && state != 'Z' && state != 'X';
+}
+
+int for_each_child(bool (*visit)(pid_t child, void *context), void *context)
+{
+	char path[64], text[4096];
+	long number = 0;
+	bool in_number = false;
+	int fd, visited = 0;
+
+	append_text(append_number(append_text(path, "/proc/self/task/"), getpid()), "/children");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	for (;;) {
+		ssize_t got = read(fd, text, sizeof text);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0) {
+			int saved = errno;
+
+			close(fd);
+			errno = saved;
+			return -1;
+		}
+		if (got == 0)
+			break;
+		for (ssize_t index = 0; index < got; index++) {
+			if (text[index] >= '0' && text[index] <= '9') {
+				number = number * 10 + (text[index] - '0');
+				in_number = true;
+			} else if (in_number) {
+				visited++;
+				if (!visit((pid_t)number, context)) {
+					close(fd);
+					return visited;
+				}
+				number = 0;
+				in_number = false;
+			}
+		}
+	}
+	close(fd);
+	return visited;
+}

@@ -1,0 +1,46 @@
+import Glibc
+import Platform
+
+/// A supervisor's hold on a guest's name: its directory, and the lock that tells it lives.
+public struct GuestClaim: ~Copyable {
+    /// The guest's files.
+    public let paths: GuestPaths
+    private let lock: LifeLock
+
+    /// Why a name could not be had.
+    public enum Failure: Error, Equatable, Sendable {
+        /// A guest of that name has a supervisor that lives.
+        case inUse(supervisorPid: Int32)
+        /// The run directory can't be used.
+        case unusable(SystemError)
+        /// The control socket's path would be longer than a Unix address holds.
+        case pathTooLong(String)
+    }
+
+    /// Takes a name. What a supervisor that was killed left under it is ended and removed first.
+    public init(_ name: GuestName, in directory: RunDirectory) throws(Failure) {
+        let paths = directory.guest(name)
+        guard paths.control.utf8.count <= UnixSocket.longestPath else { throw .pathTooLong(paths.control) }
+        do throws(SystemError) {
+            try Files.makeDirectories(directory.guests, mode: 0o755)
+            try Files.makeDirectory(directory.exits, mode: 0o755)
+            let section = try DirectoryLock(on: directory.guests)
+            defer { _ = section }
+            if try Files.kind(of: paths.directory) != nil, paths.livingSupervisor == nil { Leftover(paths)?.end() }
+            try Files.makeDirectory(paths.directory, mode: 0o700)
+            guard let lock = try LifeLock(on: paths.supervisorPid) else {
+                throw SystemError("lock", on: paths.supervisorPid, number: EWOULDBLOCK)
+            }
+            self.paths = paths
+            self.lock = lock
+        } catch {
+            if error.number == EWOULDBLOCK, let pid = paths.livingSupervisor { throw .inUse(supervisorPid: pid) }
+            throw .unusable(error)
+        }
+    }
+
+    /// Removes the guest's directory. The lock goes with the process.
+    public borrowing func remove() {
+        paths.remove()
+    }
+}

@@ -1,0 +1,109 @@
+/// How a lease is held.
+public enum LeaseMode: String, Sendable {
+    /// By one holder on one host.
+    case exclusive
+    /// By any number of holders, none of them exclusive.
+    case shared
+}
+
+/// A place on shared storage where a lease is kept, in sanlock's terms.
+public struct LeaseResource: Hashable, Sendable {
+    /// The lockspace, 1 to 48 bytes.
+    public var lockspace: String
+    /// The resource, 1 to 48 bytes.
+    public var name: String
+    /// The file or device.
+    public var path: String
+    /// Where in it, in bytes.
+    public var offsetBytes: UInt64
+
+    /// Names a place; nothing is looked at.
+    public init(lockspace: String, name: String, path: String, offsetBytes: UInt64) {
+        self.lockspace = lockspace
+        self.name = name
+        self.path = path
+        self.offsetBytes = offsetBytes
+    }
+}
+
+/// A lease that a guest needs.
+public struct LeaseRequest: Equatable, Sendable {
+    /// The disk it stands for; nil for a lease that was named explicitly.
+    public var disk: String?
+    /// The place.
+    public var resource: LeaseResource
+    /// How it is to be held.
+    public var mode: LeaseMode
+
+    /// Asks for nothing yet.
+    public init(disk: String?, resource: LeaseResource, mode: LeaseMode) {
+        self.disk = disk
+        self.resource = resource
+        self.mode = mode
+    }
+
+    /// What a person calls it: the disk, else lockspace and resource.
+    public var subject: String {
+        disk ?? "lease \(resource.lockspace):\(resource.name)"
+    }
+}
+
+/// A lease that is held.
+public struct HeldLease: Equatable, Sendable {
+    /// What was asked for.
+    public var request: LeaseRequest
+    /// The lver on disk since this acquire; nil for a shared lease, which has none.
+    public var version: UInt64?
+
+    /// Says that it is held.
+    public init(request: LeaseRequest, version: UInt64?) {
+        self.request = request
+        self.version = version
+    }
+}
+
+/// Who holds a lease that was refused, as far as it can be told.
+public struct LeaseHolder: Equatable, Sendable {
+    /// The guest's name, from the holder's record.
+    public var guest: String?
+    /// Its UUID.
+    public var uuid: String?
+    /// Its supervisor's pid.
+    public var pid: Int32?
+    /// The holder's host in the lockspace.
+    public var hostId: UInt64?
+    /// That host's name.
+    public var hostName: String?
+    /// Since when, RFC 3339.
+    public var since: String?
+
+    /// A holder of whom nothing is known.
+    public init() {}
+
+    /// `guest db7 on host node3 (host id 3) since …`.
+    public var description: String {
+        var words: [String] = []
+        words.append(guest.map { "guest \($0)" } ?? "a holder that left no record")
+        if let hostName { words.append("on host \(hostName)") }
+        if let hostId { words.append(hostName == nil ? "on host id \(hostId)" : "(host id \(hostId))") }
+        if let since { words.append("since \(since)") }
+        return words.joined(separator: " ")
+    }
+}
+
+/// What is known of a lockspace.
+public struct LockspaceState: Equatable, Sendable {
+    /// Its name.
+    public var name: String
+    /// This host in it.
+    public var hostId: UInt64
+    /// This host's name in it.
+    public var hostName: String?
+
+    /// Says what is known.
+    public init(name: String, hostId: UInt64, hostName: String?) {
+        self.name = name
+        self.hostId = hostId
+        self.hostName = hostName
+    }
+}

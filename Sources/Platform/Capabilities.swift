@@ -1,0 +1,27 @@
+import CLibcap
+import CPlatform
+
+/// What of the superuser's power is left to the supervisor once the guest runs.
+public enum Capabilities {
+    /// The supervisor's: to signal a guest of another user, and to reach lease files and records whoever owns them.
+    private static let supervisor: [Int32] = [CAP_KILL, CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER]
+
+    /// Drops what the calling thread doesn't need any more. Every thread of a process has capabilities of its own, so
+    /// each of them calls this. The guest, started before, has what a direct start would have given it.
+    public static func dropUnneeded() throws(SystemError) {
+        guard let set = cap_init() else { throw SystemError("cap_init") }
+        defer { cap_free(UnsafeMutableRawPointer(set)) }
+        guard let current = cap_get_proc() else { throw SystemError("cap_get_proc") }
+        defer { cap_free(UnsafeMutableRawPointer(current)) }
+        for capability in supervisor {
+            var value = cap_value_t(capability)
+            var held = CAP_CLEAR
+            guard cap_get_flag(current, value, CAP_PERMITTED, &held) == 0, held == CAP_SET else { continue }
+            cap_set_flag(set, CAP_PERMITTED, 1, &value, CAP_SET)
+            if cap_get_flag(current, value, CAP_EFFECTIVE, &held) == 0, held == CAP_SET {
+                cap_set_flag(set, CAP_EFFECTIVE, 1, &value, CAP_SET)
+            }
+        }
+        try checked("cap_set_proc") { cap_set_proc(set) }
+    }
+}

@@ -1,0 +1,53 @@
+import CPlatform
+import Glibc
+
+/// A lock on a file that tells whether a process lives, and which.
+///
+/// The lock belongs to the open file (`man 2 fcntl`, F_OFD_SETLK), so that a look by anyone, the holder included, can't
+/// drop it. A forked child shares it until it closes its copy; the keeper does so at once.
+public struct LifeLock: ~Copyable {
+    private let file: Descriptor
+
+    /// Takes the lock on a file, which is made where it is missing, and writes the process's pid into it.
+    ///
+    /// - Returns: nil where another process holds it.
+    public init?(on path: String) throws(SystemError) {
+        let opened = try Files.open(path, O_RDWR | O_CREAT, mode: 0o644)
+        let number = opened.number
+        var lock = flock()
+        lock.l_type = Int16(F_WRLCK)
+        let failure = fcntl(number, leasehold_set_lock, &lock) == 0 ? 0 : errno
+        guard failure == 0 || failure == EAGAIN || failure == EACCES else {
+            throw SystemError("fcntl", on: path, number: failure)
+        }
+        guard failure == 0 else { return nil }
+        try checked("ftruncate", on: path) { ftruncate(number, 0) }
+        try Files.write(Array("\(getpid())\n".utf8), to: number, named: path)
+        file = opened
+    }
+
+    /// The pid of the process that holds the lock, as it wrote it; nil where nobody does, or there is no such file.
+    /// 0: it has not written it yet.
+    public static func holder(of path: String) -> Int32? {
+        guard let file = try? Files.open(path, O_RDONLY | O_NONBLOCK) else { return nil }
+        var lock = flock()
+        // A read-only descriptor may ask for a write lock, it can't take one.
+        lock.l_type = Int16(F_WRLCK)
+        guard fcntl(file.number, leasehold_get_lock, &lock) == 0, lock.l_type != Int16(F_UNLCK) else { return nil }
+        let text = (try? Files.read(path, limit: 32)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        return Int32(text.prefix { $0 != "\n" }) ?? 0
+    }
+}
+
+/// A short critical section between processes: an advisory lock on a directory, waited for.
+public struct DirectoryLock: ~Copyable {
+    private let directory: Descriptor
+
+    /// Blocks until the lock is had; holders keep it for milliseconds.
+    public init(on path: String) throws(SystemError) {
+        let opened = try Files.open(path, O_RDONLY | O_DIRECTORY)
+        let number = opened.number
+        try checked("flock", on: path) { flock(number, LOCK_EX) }
+        directory = opened
+    }
+}

@@ -1,0 +1,99 @@
+import CPlatform
+import Glibc
+
+/// Stream sockets in the file system. Source: `man 7 unix`.
+public enum UnixSocket {
+    /// The longest path that a socket's address holds, in bytes.
+    public static let longestPath = 107
+
+    /// Makes a socket that listens at a path, readable and writable by its owner alone.
+    ///
+    /// - Throws: ENAMETOOLONG where the path is longer than `longestPath`.
+    public static func listen(at path: String) throws(SystemError) -> Descriptor {
+        let descriptor = try make()
+        try withAddress(path) { address, size throws(SystemError) in
+            // The mode comes from the umask at bind; the directory is the owner's alone as well.
+            let mask = umask(0o177)
+            defer { umask(mask) }
+            try checked("bind", on: path) { bind(descriptor.number, address, size) }
+        }
+        try checked("listen", on: path) { Glibc.listen(descriptor.number, 128) }
+        return descriptor
+    }
+
+    /// Connects to a socket; blocking from then on.
+    public static func connect(to path: String) throws(SystemError) -> Descriptor {
+        let descriptor = Descriptor(
+            adopting: try checked("socket") {
+                socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+            })
+        try withAddress(path) { address, size throws(SystemError) in
+            try checked("connect", on: path) { Glibc.connect(descriptor.number, address, size) }
+        }
+        return descriptor
+    }
+
+    /// The next client that waits, non-blocking; nil where none does.
+    public static func accept(from listener: borrowing Descriptor) throws(SystemError) -> Descriptor? {
+        let number = listener.number
+        do throws(SystemError) {
+            let client = try checked("accept4") {
+                leasehold_accept(number)
+            }
+            return Descriptor(adopting: client)
+        } catch {
+            guard error.number == EAGAIN || error.number == ECONNABORTED else { throw error }
+            return nil
+        }
+    }
+
+    /// The user and the process at the other end of a socket; nil where the kernel doesn't say.
+    public static func peer(of socket: Int32) -> (user: UInt32, process: Int32)? {
+        var user: uid_t = 0
+        var process: pid_t = 0
+        return leasehold_peer(socket, &user, &process) ? (user, process) : nil
+    }
+
+    /// Tells the service manager how things are. Source: `man 3 sd_notify`; a name that begins with `@` is abstract.
+    public static func notify(_ text: String, at path: String) {
+        guard let descriptor = try? Descriptor(
+            adopting: checked("socket") { socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0) })
+        else { return }
+        let bytes = Array(text.utf8)
+        try? withAddress(path) { address, size throws(SystemError) in
+            try checked("sendto") { sendto(descriptor.number, bytes, bytes.count, Int32(MSG_NOSIGNAL), address, size) }
+        }
+    }
+
+    /// Limits how long a blocking read may take; nil: no limit.
+    public static func setReadTimeout(_ client: borrowing Descriptor, seconds: Int?) {
+        var value = timeval(tv_sec: seconds ?? 0, tv_usec: 0)
+        setsockopt(client.number, SOL_SOCKET, SO_RCVTIMEO, &value, socklen_t(MemoryLayout<timeval>.size))
+    }
+
+    private static func make() throws(SystemError) -> Descriptor {
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        return Descriptor(adopting: try checked("socket") { socket(AF_UNIX, kind, 0) })
+    }
+
+    private static func withAddress(
+        _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) throws(SystemError) -> Void
+    ) throws(SystemError) {
+        var address = sockaddr_un()
+        let bytes = Array(path.utf8)
+        guard bytes.count <= longestPath else { throw SystemError("bind", on: path, number: ENAMETOOLONG) }
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        var size = socklen_t(MemoryLayout<sockaddr_un>.size)
+        if bytes.first == UInt8(ascii: "@") {
+            withUnsafeMutableBytes(of: &address.sun_path) { $0[0] = 0 }
+            size = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count)
+        }
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address -> Result<Void, SystemError> in
+                Result { () throws(SystemError) in try body(address, size) }
+            }
+        }
+        try result.get()
+    }
+}

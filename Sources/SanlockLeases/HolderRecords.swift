@@ -1,0 +1,97 @@
+import ControlProtocol
+import Glibc
+import Leases
+import Platform
+
+/// Notes for people beside the leases: who holds which. The lease rules; a record that is missing, wrong or unreadable
+/// changes nothing but what a message can say.
+struct HolderRecords {
+    let settings: SanlockSettings
+
+    /// The most that is read of a record, in bytes: strangers can write to a shared directory.
+    private static let longest = 65536
+
+    /// Writes the record of each automatic lease; what can't be written is left.
+    func write(_ leases: [HeldLease], holder: LeaseHolder) {
+        guard leases.contains(where: { $0.request.disk != nil }) else { return }
+        try? Files.makeDirectory(settings.recordDirectory, mode: 0o755)
+        for lease in leases {
+            guard let path = path(of: lease.request), let record = record(of: lease, holder) else { continue }
+            try? Files.writeWhole(Array((record.prettyDescription + "\n").utf8), to: path)
+        }
+    }
+
+    /// Removes the records that `write` made.
+    func remove(_ leases: [HeldLease]) {
+        for lease in leases { path(of: lease.request).map { try? Files.remove($0) } }
+    }
+
+    /// What the record of an exclusive holder says, if it names this disk and the version that the lease has.
+    func holder(of request: LeaseRequest, hostId: UInt64, version: UInt64) -> LeaseHolder? {
+        let path = "\(settings.recordDirectory)/\(request.resource.name).json"
+        guard let record = read(path), record["disk"] == .string(request.disk ?? ""),
+            record["hostId"] == .integer(Int64(clamping: hostId)), record["lver"] == .integer(Int64(clamping: version))
+        else { return nil }
+        return holder(record)
+    }
+
+    /// What the records of shared holders on a host say; the first that can be believed.
+    func sharedHolder(of request: LeaseRequest, hostId: UInt64) -> LeaseHolder? {
+        let names = (try? Files.names(in: settings.recordDirectory)) ?? []
+        for name in names.sorted() where name.hasPrefix("\(request.resource.name).\(hostId)-") {
+            guard name.hasSuffix(".json"), let record = read("\(settings.recordDirectory)/\(name)"),
+                record["disk"] == .string(request.disk ?? "")
+            else { continue }
+            return holder(record)
+        }
+        return nil
+    }
+
+    private func path(of request: LeaseRequest) -> String? {
+        guard request.disk != nil, let hostId = settings.hostId else { return nil }
+        let suffix = request.mode == .shared ? ".\(hostId)-\(getpid())" : ""
+        return "\(settings.recordDirectory)/\(request.resource.name)\(suffix).json"
+    }
+
+    private func record(of lease: HeldLease, _ holder: LeaseHolder) -> JSON? {
+        var object = JSON.Object()
+        object["disk"] = lease.request.disk.map(JSON.string)
+        object["mode"] = .string(lease.request.mode.rawValue)
+        object["guest"] = holder.guest.map(JSON.string)
+        object["uuid"] = holder.uuid.map(JSON.string)
+        object["hostName"] = holder.hostName.map(JSON.string)
+        object["hostId"] = settings.hostId.map { .integer(Int64(clamping: $0)) }
+        object["pid"] = holder.pid.map { .integer(Int64($0)) }
+        object["since"] = holder.since.map(JSON.string)
+        object["lver"] = lease.version.map { .integer(Int64(clamping: $0)) }
+        return .object(object)
+    }
+
+    private func read(_ path: String) -> JSON.Object? {
+        // A FIFO or a device under the name is not read.
+        guard let kind = try? Files.kind(of: path), kind.isRegular, kind.size <= HolderRecords.longest,
+            let bytes = try? Files.read(path, limit: HolderRecords.longest), let json = try? JSON(parsing: bytes),
+            case .object(let object) = json
+        else { return nil }
+        return object
+    }
+
+    private func holder(_ record: JSON.Object) -> LeaseHolder {
+        var holder = LeaseHolder()
+        holder.guest = plain(record["guest"])
+        holder.uuid = plain(record["uuid"])
+        holder.hostName = plain(record["hostName"])
+        holder.since = plain(record["since"])
+        if case .integer(let pid) = record["pid"] { holder.pid = Int32(exactly: pid) }
+        if case .integer(let hostId) = record["hostId"] { holder.hostId = UInt64(exactly: hostId) }
+        return holder
+    }
+
+    // What goes into a line on somebody's terminal: short, and without control characters.
+    private func plain(_ value: JSON?) -> String? {
+        guard case .string(let text) = value, !text.isEmpty, text.utf8.count <= 255,
+            text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f && !(0x80...0x9f ~= $0.value) })
+        else { return nil }
+        return text
+    }
+}

@@ -1,0 +1,49 @@
+import CSanlock
+import Leases
+
+/// Resources as libsanlock's calls take them: a list of pointers, each to a header with one disk behind it.
+final class ResourceArguments {
+    private static let bytesEach = MemoryLayout<sanlk_resource>.size + MemoryLayout<sanlk_disk>.size
+    private var pointers: [UnsafeMutablePointer<sanlk_resource>?]
+
+    init(_ requests: some Sequence<LeaseRequest>) {
+        pointers = requests.map { request in
+            let memory = UnsafeMutableRawPointer.allocate(
+                byteCount: ResourceArguments.bytesEach, alignment: MemoryLayout<sanlk_resource>.alignment)
+            memory.initializeMemory(as: UInt8.self, repeating: 0, count: ResourceArguments.bytesEach)
+            let resource = memory.bindMemory(to: sanlk_resource.self, capacity: 1)
+            fill(&resource.pointee.lockspace_name, with: request.resource.lockspace)
+            fill(&resource.pointee.name, with: request.resource.name)
+            resource.pointee.flags = request.mode == .shared ? UInt32(SANLK_RES_SHARED) : 0
+            resource.pointee.num_disks = 1
+            let disk = ResourceArguments.disk(of: resource)
+            // The last byte stays NUL.
+            fill(&disk.pointee.path, with: String(decoding: request.resource.path.utf8.prefix(1023), as: UTF8.self))
+            disk.pointee.offset = request.resource.offsetBytes
+            return resource
+        }
+    }
+
+    deinit {
+        for pointer in pointers { UnsafeMutableRawPointer(pointer)?.deallocate() }
+    }
+
+    func withPointers<Result>(
+        _ body: (UnsafeMutableBufferPointer<UnsafeMutablePointer<sanlk_resource>?>) -> Result
+    ) -> Result {
+        pointers.withUnsafeMutableBufferPointer { body($0) }
+    }
+
+    /// Reads a resource with at least one disk.
+    static func resource(at pointer: UnsafeMutablePointer<sanlk_resource>) -> LeaseResource {
+        let disk = disk(of: pointer)
+        return LeaseResource(
+            lockspace: text(pointer.pointee.lockspace_name), name: text(pointer.pointee.name),
+            path: text(disk.pointee.path), offsetBytes: disk.pointee.offset)
+    }
+
+    private static func disk(of resource: UnsafeMutablePointer<sanlk_resource>) -> UnsafeMutablePointer<sanlk_disk> {
+        (UnsafeMutableRawPointer(resource) + MemoryLayout<sanlk_resource>.size)
+            .assumingMemoryBound(to: sanlk_disk.self)
+    }
+}

@@ -1,0 +1,141 @@
+import CSanlock
+import Glibc
+import Leases
+
+/// libsanlock's calls with Swift's types. Each blocks for as long as the daemon takes.
+enum SanlockCalls {
+    /// The most resources that one call takes (`SANLK_MAX_RESOURCES`).
+    static let resourcesPerCall = Int(SANLK_MAX_RESOURCES)
+
+    /// Registers the process; the descriptor is the caller's.
+    static func register() throws(SanlockCode) -> Int32 {
+        try check(sanlock_register())
+    }
+
+    /// Forbids every command on a registered connection.
+    static func restrict(_ socket: Int32) throws(SanlockCode) {
+        try check(sanlock_restrict(socket, UInt32(SANLK_RESTRICT_ALL)))
+    }
+
+    /// Takes up to eight leases for a registered process, all or none, without waiting for an owner.
+    static func acquire(_ requests: ArraySlice<LeaseRequest>, for pid: Int32) throws(SanlockCode) {
+        let arguments = ResourceArguments(requests)
+        try check(
+            arguments.withPointers {
+                sanlock_acquire(-1, pid, UInt32(SANLK_ACQUIRE_OWNER_NOWAIT), Int32($0.count), $0.baseAddress, nil)
+            })
+    }
+
+    /// Gives back all leases of a process; they are free on return.
+    static func releaseAll(of pid: Int32) throws(SanlockCode) {
+        try check(sanlock_release(-1, pid, UInt32(SANLK_REL_ALL), 0, nil))
+    }
+
+    /// The lver of each exclusive lease that a process holds.
+    static func versions(of pid: Int32) throws(SanlockCode) -> [LeaseResource: UInt64] {
+        var count: Int32 = 0
+        var text: UnsafeMutablePointer<CChar>?
+        try check(sanlock_inquire(-1, pid, 0, &count, &text))
+        defer { free(text) }
+        guard let text, count > 0 else { return [:] }
+        var list: UnsafeMutablePointer<UnsafeMutablePointer<sanlk_resource>?>?
+        try check(sanlock_state_to_args(text, &count, &list))
+        guard let list else { return [:] }
+        var versions: [LeaseResource: UInt64] = [:]
+        for index in 0..<Int(count) {
+            guard let pointer = list[index] else { continue }
+            if pointer.pointee.flags & UInt32(SANLK_RES_SHARED) == 0, pointer.pointee.num_disks > 0 {
+                versions[ResourceArguments.resource(at: pointer)] = pointer.pointee.lver
+            }
+            free(pointer)
+        }
+        free(list)
+        return versions
+    }
+
+    /// Joins a lockspace and waits for it.
+    static func join(_ name: String, hostId: UInt64, path: String, ioTimeoutSeconds: UInt32) throws(SanlockCode) {
+        var lockspace = self.lockspace(name, hostId: hostId, path: path)
+        try check(sanlock_add_lockspace_timeout(&lockspace, 0, ioTimeoutSeconds))
+    }
+
+    /// Whether a lockspace is joined; waits where it is being joined.
+    static func isJoined(_ name: String, hostId: UInt64, path: String) throws(SanlockCode) -> Bool {
+        var lockspace = self.lockspace(name, hostId: hostId, path: path)
+        let code = sanlock_inq_lockspace(&lockspace, UInt32(SANLK_INQ_WAIT))
+        if code == -ENOENT { return false }
+        try check(code)
+        return true
+    }
+
+    /// The id of this host in each lockspace that the daemon has joined.
+    static func joinedLockspaces() throws(SanlockCode) -> [(name: String, hostId: UInt64, path: String)] {
+        var list: UnsafeMutablePointer<sanlk_lockspace>?
+        var count: Int32 = 0
+        try check(sanlock_get_lockspaces(&list, &count, 0))
+        defer { free(list) }
+        guard let list else { return [] }
+        return (0..<Int(count)).map { index in
+            (text(list[index].name), list[index].host_id, text(list[index].host_id_disk.path))
+        }
+    }
+
+    /// Formats a file as a lockspace.
+    static func writeLockspace(_ name: String, path: String, ioTimeoutSeconds: UInt32) throws(SanlockCode) {
+        var lockspace = self.lockspace(name, hostId: 0, path: path)
+        try check(sanlock_write_lockspace(&lockspace, 0, 0, ioTimeoutSeconds))
+    }
+
+    /// Formats a file as a lease for hosts 1 to `hosts`.
+    ///
+    /// The daemon stores the argument that the header calls `max_hosts` as the number of hosts (sanlock 3.8.5).
+    static func writeResource(_ resource: LeaseResource, hosts: Int32) throws(SanlockCode) {
+        let request = LeaseRequest(disk: nil, resource: resource, mode: .exclusive)
+        let arguments = ResourceArguments([request])
+        try check(arguments.withPointers { sanlock_write_resource($0[0], hosts, 0, 0) })
+    }
+
+    /// The hosts that own a lease, and its version, as its storage says.
+    static func owners(
+        of resource: LeaseResource
+    ) throws(SanlockCode) -> (hosts: [(id: UInt64, generation: UInt64)], version: UInt64) {
+        let request = LeaseRequest(disk: nil, resource: resource, mode: .exclusive)
+        let arguments = ResourceArguments([request])
+        var list: UnsafeMutablePointer<sanlk_host>?
+        var count: Int32 = 0
+        var version: UInt64 = 0
+        try check(
+            arguments.withPointers { pointers in
+                let code = sanlock_read_resource_owners(pointers[0], 0, &list, &count)
+                version = pointers[0]?.pointee.lver ?? 0
+                return code
+            })
+        defer { free(list) }
+        guard let list else { return ([], version) }
+        return ((0..<Int(count)).map { (list[$0].host_id, list[$0].generation) }, version)
+    }
+
+    @discardableResult
+    private static func check(_ code: Int32) throws(SanlockCode) -> Int32 {
+        guard code >= 0 else { throw SanlockCode(number: code) }
+        return code
+    }
+
+    private static func lockspace(_ name: String, hostId: UInt64, path: String) -> sanlk_lockspace {
+        var lockspace = sanlk_lockspace()
+        fill(&lockspace.name, with: name)
+        lockspace.host_id = hostId
+        fill(&lockspace.host_id_disk.path, with: path)
+        return lockspace
+    }
+}
+
+/// Copies text into a fixed C array that is zero before; what doesn't fit is cut, which callers have ruled out.
+func fill<Array>(_ array: inout Array, with text: String) {
+    withUnsafeMutableBytes(of: &array) { $0.copyBytes(from: text.utf8.prefix($0.count)) }
+}
+
+/// The text in a fixed C array, which need not end in NUL.
+func text<Array>(_ array: Array) -> String {
+    withUnsafeBytes(of: array) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+}

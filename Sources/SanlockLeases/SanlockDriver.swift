@@ -1,0 +1,280 @@
+import Glibc
+import Leases
+import Platform
+import Synchronization
+
+/// Leases from a sanlock daemon, for this process.
+///
+/// libsanlock finds its daemon by `SANLOCK_RUN_DIR`, read once: one process speaks to one daemon.
+public final class SanlockDriver: LeaseDriver {
+    private let settings: SanlockSettings
+    private let files: LeaseFiles
+    private let records: HolderRecords
+    private let pid: Int32
+    private let socket = Mutex<Int32?>(nil)
+
+    /// A driver that has not spoken to the daemon yet.
+    public init(settings: SanlockSettings) {
+        self.settings = settings
+        files = LeaseFiles(settings: settings)
+        records = HolderRecords(settings: settings)
+        pid = getpid()
+    }
+
+    /// `sanlock`.
+    public var name: String { "sanlock" }
+
+    /// Registers with the daemon. The connection is restricted before anybody else sees it: no call by pid needs it,
+    /// and a guest that breaks out finds nothing it could ask for.
+    public func connect() throws(LeaseFailure) -> Int32? {
+        do throws(SanlockCode) {
+            let socket = try SanlockCalls.register()
+            // The guest gets a copy of its own that stays open over its exec.
+            _ = fcntl(socket, F_SETFD, FD_CLOEXEC)
+            try SanlockCalls.restrict(socket)
+            self.socket.withLock { $0 = socket }
+            return socket
+        } catch {
+            switch error.number {
+            case -EACCES, -EPERM:
+                throw LeaseFailure(
+                    .notPermitted,
+                    detail: "the sanlock daemon's socket is not open to this user (\(error.symbol)); run as root or "
+                        + "as a member of sanlock's group")
+            default:
+                throw LeaseFailure(
+                    .daemonUnreachable,
+                    detail: "the sanlock daemon can't be reached (\(error.symbol)); start it, or set SANLOCK_RUN_DIR")
+            }
+        }
+    }
+
+    /// Takes all or none, eight a call.
+    ///
+    /// It is tried at once and set right afterwards: where the lockspace is joined and the lease files are there, as on
+    /// all starts but the first, nothing else is asked.
+    public func acquire(_ requests: [LeaseRequest]) throws(LeaseFailure) -> [HeldLease] {
+        if requests.isEmpty { return [] }
+        let automatic = requests.filter { $0.disk != nil }
+        if !automatic.isEmpty {
+            if settings.hostId == nil {
+                throw LeaseFailure(
+                    .configurationWrong, detail: "host_id is not set; give each host that shares the lease directory "
+                        + "a number of its own, from 1 to 2000")
+            }
+            try files.checkDirectory()
+        }
+        var hasJoined = false
+        var hasMade = false
+        while true {
+            do throws(RefusedLease) {
+                try acquireAll(requests)
+                return held(requests)
+            } catch {
+                release()
+                switch error.code.outcome {
+                case .lockspaceGone where !hasJoined && error.request.disk != nil:
+                    hasJoined = true
+                    try join()
+                case .leaseFileMissing where !hasMade && error.request.disk != nil:
+                    hasMade = true
+                    for request in automatic { try files.makeLease(request) }
+                default:
+                    throw failure(error)
+                }
+            }
+        }
+    }
+
+    /// Writes the records of automatic leases.
+    public func record(_ leases: [HeldLease], holder: LeaseHolder) {
+        var holder = holder
+        if let hostId = settings.hostId {
+            holder.hostName = LockspaceSlots.hostName(of: hostId, in: settings.lockspacePath)
+        }
+        records.write(leases, holder: holder)
+    }
+
+    /// Removes them.
+    public func removeRecords(_ leases: [HeldLease]) {
+        records.remove(leases)
+    }
+
+    /// Gives all leases back; they are free on return.
+    public func releaseAll() throws(LeaseFailure) {
+        do throws(SanlockCode) { try SanlockCalls.releaseAll(of: pid) } catch {
+            throw LeaseFailure(error.outcome, detail: "the leases were not given back: \(error.explanation)")
+        }
+    }
+
+    /// The lockspaces as the daemon has joined them.
+    public func lockspaces(of requests: [LeaseRequest]) -> [LockspaceState] {
+        let wanted = Set(requests.map(\.resource.lockspace))
+        let joined = (try? SanlockCalls.joinedLockspaces()) ?? []
+        return joined.filter { wanted.contains($0.name) }.map {
+            LockspaceState(
+                name: $0.name, hostId: $0.hostId, hostName: LockspaceSlots.hostName(of: $0.hostId, in: $0.path))
+        }
+    }
+
+    /// Whether the daemon uses a watchdog: asked of its command line and its configuration, since no call tells, and of
+    /// the watchdog daemon's socket.
+    public func isWatchdogOn() -> Bool {
+        guard let socket = socket.withLock({ $0 }), let daemon = UnixSocket.peer(of: socket)?.process else { return false }
+        let text = (try? Files.read("/proc/\(daemon)/cmdline", limit: 65536)) ?? []
+        let arguments = text.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+        let configured = (try? Files.read("/etc/sanlock/sanlock.conf", limit: 65536)) ?? []
+        var isOn = !String(decoding: configured, as: UTF8.self).split(separator: "\n").contains {
+            $0.filter { $0 != " " && $0 != "\t" } == "use_watchdog=0"
+        }
+        for (index, argument) in arguments.enumerated() where argument.hasPrefix("-w") {
+            let value = argument == "-w" ? arguments[(index + 1)...].first ?? "" : String(argument.dropFirst(2))
+            isOn = value != "0"
+        }
+        return isOn && ((try? Files.kind(of: "/run/wdmd/wdmd.sock")) ?? nil) != nil
+    }
+}
+
+// MARK: - Taking
+
+/// One lease that sanlock refused.
+private struct RefusedLease: Error {
+    let request: LeaseRequest
+    let code: SanlockCode
+}
+
+extension SanlockDriver {
+    private func acquireAll(_ requests: [LeaseRequest]) throws(RefusedLease) {
+        for start in stride(from: 0, to: requests.count, by: SanlockCalls.resourcesPerCall) {
+            let some = requests[start..<min(start + SanlockCalls.resourcesPerCall, requests.count)]
+            do throws(SanlockCode) {
+                try SanlockCalls.acquire(some, for: pid)
+            } catch {
+                guard let first = some.first else { continue }
+                if some.count == 1 { throw RefusedLease(request: first, code: error) }
+                try acquireSingly(some)
+            }
+        }
+    }
+
+    // A call for several says only that one was refused. One by one they tell which; where all are had that way, the
+    // one that was busy has become free, and all are held as wanted.
+    private func acquireSingly(_ requests: ArraySlice<LeaseRequest>) throws(RefusedLease) {
+        for request in requests {
+            do throws(SanlockCode) {
+                try SanlockCalls.acquire([request], for: pid)
+            } catch {
+                throw RefusedLease(request: request, code: error)
+            }
+        }
+    }
+
+    private func release() {
+        try? SanlockCalls.releaseAll(of: pid)
+    }
+
+    private func held(_ requests: [LeaseRequest]) -> [HeldLease] {
+        let versions = (try? SanlockCalls.versions(of: pid)) ?? [:]
+        return requests.map { HeldLease(request: $0, version: $0.mode == .shared ? nil : versions[$0.resource]) }
+    }
+
+    private func failure(_ refused: RefusedLease) -> LeaseFailure {
+        let request = refused.request
+        let code = refused.code
+        switch code.outcome {
+        case .heldElsewhere, .deadNotExpired:
+            let holder = holder(of: request)
+            // A supervisor of this host that is gone leaves a guest that is being killed, and a lease about to be free.
+            let isEnding = holder?.hostId == settings.hostId && holder?.pid.map { kill($0, 0) != 0 && errno == ESRCH } ?? false
+            return LeaseFailure(
+                isEnding ? .beingReleased : code.outcome, request: request, holder: holder,
+                detail: code.explanation)
+        case .leaseFileUnusable, .hostIdTooLarge, .leaseFileMissing, .notPermitted:
+            return LeaseFailure(
+                code.outcome, request: request, detail: "lease file \(request.resource.path): \(code.explanation)")
+        case .lockspaceGone:
+            return LeaseFailure(
+                code.outcome, request: request,
+                detail: "lockspace \(request.resource.lockspace): \(code.explanation); join it first")
+        case .beingReleased, .orphaned, .wrongVersion, .hostIdInUse, .leaseFileNotMade, .daemonUnreachable,
+            .storageFailed, .configurationWrong, .other:
+            return LeaseFailure(code.outcome, request: request, detail: code.explanation)
+        }
+    }
+
+    private func holder(of request: LeaseRequest) -> LeaseHolder? {
+        guard let owners = try? SanlockCalls.owners(of: request.resource), let owner = owners.hosts.first else {
+            return nil
+        }
+        if request.disk != nil,
+            let recorded = records.holder(of: request, hostId: owner.id, version: owners.version)
+                ?? records.sharedHolder(of: request, hostId: owner.id)
+        {
+            return recorded
+        }
+        var holder = LeaseHolder()
+        holder.hostId = owner.id
+        let path = lockspacePath(of: request)
+        holder.hostName = path.flatMap { LockspaceSlots.hostName(of: owner.id, in: $0) }
+        return holder
+    }
+
+    private func lockspacePath(of request: LeaseRequest) -> String? {
+        let joined = (try? SanlockCalls.joinedLockspaces()) ?? []
+        return joined.first { $0.name == request.resource.lockspace }?.path
+    }
+}
+
+// MARK: - Joining
+
+extension SanlockDriver {
+    private func join() throws(LeaseFailure) {
+        guard let hostId = settings.hostId else { return }
+        try files.makeLockspace()
+        let path = settings.lockspacePath
+        do throws(SanlockCode) {
+            do throws(SanlockCode) {
+                try SanlockCalls.join(
+                    LeaseName.lockspace, hostId: hostId, path: path, ioTimeoutSeconds: settings.ioTimeoutSeconds)
+            } catch {
+                // Joined already, or being joined by another supervisor of this host at this moment.
+                guard error.number == -EEXIST || error.number == -EINPROGRESS else { throw error }
+                guard try SanlockCalls.isJoined(LeaseName.lockspace, hostId: hostId, path: path) else { throw error }
+            }
+        } catch {
+            throw joinFailure(error, hostId, path)
+        }
+    }
+
+    private func joinFailure(_ code: SanlockCode, _ hostId: UInt64, _ path: String) -> LeaseFailure {
+        switch code.number {
+        case SanlockCode.hostIdBusy:
+            let other = LockspaceSlots.hostName(of: hostId, in: path).map { " (\($0))" } ?? ""
+            return LeaseFailure(
+                .hostIdInUse,
+                detail: "host id \(hostId) of lockspace \(LeaseName.lockspace) is used by another host\(other) "
+                    + "(\(code.symbol)); give each host an id of its own")
+        case -EINVAL:
+            return LeaseFailure(
+                .lockspaceGone,
+                detail: "lockspace \(LeaseName.lockspace) can't be joined as host id \(hostId) (\(code.symbol)): the "
+                    + "daemon has it under another host id or path; leave it first, or set host_id and "
+                    + "disk_lease_dir alike")
+        default:
+            return LeaseFailure(
+                code.outcome == .other ? .lockspaceGone : joinOutcome(code),
+                detail: "lockspace \(LeaseName.lockspace) in \(path) can't be joined: \(code.symbol); see the sanlock "
+                    + "daemon's log")
+        }
+    }
+
+    // A lockspace's file that is no lockspace is not a lease file of the guest's.
+    private func joinOutcome(_ code: SanlockCode) -> LeaseOutcome {
+        switch code.outcome {
+        case .notPermitted, .storageFailed, .daemonUnreachable, .hostIdInUse: code.outcome
+        case .heldElsewhere, .deadNotExpired, .beingReleased, .orphaned, .wrongVersion, .lockspaceGone,
+            .leaseFileMissing, .leaseFileUnusable, .leaseFileNotMade, .hostIdTooLarge, .configurationWrong, .other:
+            .lockspaceGone
+        }
+    }
+}

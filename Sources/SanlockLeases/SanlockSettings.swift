@@ -1,0 +1,34 @@
+/// What the driver has to know of this host and its lease directory.
+public struct SanlockSettings: Equatable, Sendable {
+    /// Where automatic leases live, without a slash at the end.
+    public var leaseDirectory: String
+    /// This host's id in the lockspace, 1 to 2000; nil: automatic leases are refused.
+    public var hostId: UInt64?
+    /// sanlock's io timeout for the lockspace, in seconds; 0: the daemon's own.
+    public var ioTimeoutSeconds: UInt32
+    /// How many hosts a new lease file is made for, 1 to 2000.
+    public var leaseHosts: Int32
+    /// The owner of new files, so that the daemon can use them; nil: this process's.
+    public var fileUser: UInt32?
+    /// Their group.
+    public var fileGroup: UInt32?
+
+    /// States all of it.
+    public init(
+        leaseDirectory: String, hostId: UInt64?, ioTimeoutSeconds: UInt32, leaseHosts: Int32, fileUser: UInt32?,
+        fileGroup: UInt32?
+    ) {
+        self.leaseDirectory = leaseDirectory
+        self.hostId = hostId
+        self.ioTimeoutSeconds = ioTimeoutSeconds
+        self.leaseHosts = leaseHosts
+        self.fileUser = fileUser
+        self.fileGroup = fileGroup
+    }
+
+    /// The lockspace's file.
+    var lockspacePath: String { "\(leaseDirectory)/\(LeaseName.lockspace)" }
+
+    /// Where files are made aside, and holders' records are.
+    var recordDirectory: String { "\(leaseDirectory)/.leasehold" }
+}

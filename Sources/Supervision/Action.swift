@@ -1,0 +1,33 @@
+/// What the supervisor is to do. The order within one answer counts.
+public enum Action: Equatable, Sendable {
+    /// Ask the lease manager to let this process in, on the worker.
+    case connect
+    /// Ask the lease manager for all leases, on the worker.
+    case takeLeases
+    /// Have the keeper forked and the guest executed.
+    case startGuest
+    /// Tell everyone who waits that the guest runs.
+    case announceStart
+    /// Ask the guest's process to end.
+    case askGuestToStop
+    /// Have every process of the guest killed.
+    case killGuest
+    /// Kill the keeper, which doesn't answer; what it kept falls to the supervisor.
+    case killKeeper
+    /// Kill what has fallen to the supervisor, one pass, and say when nothing is left.
+    case killOrphans
+    /// Stop the supervisor itself by the same signal, as the shell's job control expects.
+    case suspendSelf(signal: Int32)
+    /// Say that the leases are lost.
+    case announceLeaseLoss
+    /// Say that the guest has ended.
+    case announceEnd(GuestEnd, EndReason)
+    /// Give all leases back, on the worker.
+    case releaseLeases
+    /// Start a timer over.
+    case startTimer(Timer, seconds: Double)
+    /// Stop a timer.
+    case cancelTimer(Timer)
+    /// Write the record, answer those who wait, and end.
+    case finish(Outcome, leasesFree: Bool)
+}

@@ -1,0 +1,53 @@
+import Leases
+
+/// What happens to a guest and around it.
+public enum Event: Equatable, Sendable {
+    /// The lease manager let this process in.
+    case connected
+    /// All leases are held.
+    case leasesTaken
+    /// None is held. Seconds of the monotonic clock.
+    case leasesRefused(LeaseFailure, nowSeconds: Double)
+    /// The guest's program runs.
+    case guestStarted
+    /// It could not be executed, and nothing is left of the attempt.
+    case guestFailedToStart(step: String, number: Int32)
+    /// The first process ended and left another one that is the guest now.
+    case guestAdopted
+    /// A signal of the terminal stopped the guest.
+    case guestSuspended(signal: Int32)
+    /// The guest ended, and no process of it is left.
+    case guestEnded(GuestEnd)
+    /// The keeper is gone without having said that the guest ended.
+    case keeperEnded
+    /// After the keeper's end: no process is left below the supervisor.
+    case orphansGone
+    /// The lease manager closed the connection that the leases hang on.
+    case leaseConnectionLost
+    /// Someone wants the guest to end, and gives it this long.
+    case stopRequested(timeoutSeconds: Double)
+    /// A signal came that, with the guest running, would be the guest's.
+    case interrupted(signal: Int32)
+    /// Someone wants the guest dead.
+    case killRequested
+    /// A timer ran out.
+    case timerFired(Timer)
+    /// The leases are given back, or it is not known whether they are.
+    case leasesReleased(free: Bool)
+}
+
+/// What the supervisor waits for with a time limit.
+public enum Timer: Hashable, Sendable, CaseIterable {
+    /// The next attempt to take the leases.
+    case nextAttempt
+    /// The lease manager's answer to an attempt.
+    case attemptAnswer
+    /// The guest's own orderly end.
+    case stop
+    /// The keeper's word that everything is dead.
+    case killConfirmation
+    /// The next pass over orphans.
+    case orphanPass
+    /// The lease manager's answer to the release.
+    case releaseAnswer
+}

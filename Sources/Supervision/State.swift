@@ -1,0 +1,88 @@
+import Leases
+
+/// Where a guest is in its life, and what is known there. A state carries only what can be true in it.
+public enum State: Equatable, Sendable {
+    /// The leases are asked for; there is no guest.
+    case acquiring(Acquiring)
+    /// The leases are held, and the guest's program is being executed.
+    case starting
+    /// The guest runs under its leases.
+    case running
+    /// The guest is being ended, and something of it may still live.
+    case stopping(Stopping)
+    /// The keeper is gone; what it kept has fallen to the supervisor, which kills it.
+    case rescuing(EndReason)
+    /// Nothing of the guest lives (or it never did); the leases are being given back.
+    case releasing(Outcome)
+    /// All is done.
+    case finished(Outcome, leasesFree: Bool)
+}
+
+/// How long a busy lease has been waited for.
+public struct Acquiring: Equatable, Sendable {
+    /// When it was busy for the first time, in seconds of the monotonic clock.
+    public var busySinceSeconds: Double?
+    /// How often it was asked for since.
+    public var attempts = 0
+
+    /// Nothing was busy yet.
+    public init() {}
+}
+
+/// Why the guest is being ended, and how far that has come.
+public struct Stopping: Equatable, Sendable {
+    /// What for.
+    public var reason: EndReason
+    /// Whether it was asked, or is being killed.
+    public var isKilling: Bool
+
+    /// States both.
+    public init(reason: EndReason, isKilling: Bool) {
+        self.reason = reason
+        self.isKilling = isKilling
+    }
+}
+
+/// Why a guest that ran has ended. The words are those of the exit record.
+public enum EndReason: String, Sendable, CaseIterable {
+    /// By itself.
+    case exited
+    /// It was asked to.
+    case stopped
+    /// It was killed by order.
+    case killed
+    /// Its leases were lost.
+    case leaseLost
+    /// The keeper was gone.
+    case keeperDied
+    /// The supervisor could not go on.
+    case supervisorFailed
+}
+
+/// How the guest's process ended.
+public enum GuestEnd: Equatable, Sendable {
+    /// With this status, 0 to 255.
+    case exited(status: Int32)
+    /// Of this signal.
+    case died(signal: Int32)
+}
+
+/// What became of it all.
+public enum Outcome: Equatable, Sendable {
+    /// The guest ran, and ended.
+    case guestEnded(GuestEnd, EndReason)
+    /// The guest did not run.
+    case notStarted(StartFailure)
+}
+
+/// Why a guest did not start.
+public enum StartFailure: Equatable, Sendable {
+    /// The leases could not be had.
+    case leases(LeaseFailure)
+    /// The lease manager did not answer in time.
+    case leaseManagerSilent
+    /// The guest's program could not be executed: the step that failed, and its errno.
+    case program(step: String, number: Int32)
+    /// Someone asked to stop before it ran: by a signal, or over the control socket.
+    case interrupted(signal: Int32?)
+}

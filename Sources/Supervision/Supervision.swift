@@ -1,0 +1,247 @@
+import Leases
+
+/// The story of one guest: what happens (`Event`) decides what is done (`Action`). Pure: no clock, no descriptor.
+public struct Supervision: Equatable, Sendable {
+    /// Where the guest is in its life.
+    public private(set) var state: State = .acquiring(Acquiring())
+    private let settings: Settings
+
+    /// What is to be expected of the guest, and how long each thing may take.
+    public struct Settings: Equatable, Sendable {
+        /// Whether the guest's first process ends when another one is ready, which is the guest then.
+        public var daemonizes: Bool
+        /// How long to wait for a busy lease, in seconds.
+        public var waitSeconds: Double
+        /// How long the lease manager may take to let this process in.
+        public var connectSeconds = 10.0
+        /// How long it may take to answer an attempt. Joining a lockspace is part of the first.
+        public var attemptSeconds: Double
+        /// How long a lease may take to become free whose holder has just ended. sanlock needs about 10 ms, and a host
+        /// that is slow some hundred; nobody is asked to wait for this with `--wait`.
+        public var releasingSeconds = 2.0
+        /// How long the keeper may take to kill a guest before it is itself killed. It does so in milliseconds; a guest
+        /// that is blocked in the kernel dies no sooner for the supervisor.
+        public var killSeconds = 2.0
+        /// How long the release may take before the supervisor ends without its confirmation. The leases are given back
+        /// by its end in any case.
+        public var releaseSeconds = 5.0
+
+        /// States what differs from guest to guest.
+        public init(daemonizes: Bool, waitSeconds: Double, attemptSeconds: Double) {
+            self.daemonizes = daemonizes
+            self.waitSeconds = waitSeconds
+            self.attemptSeconds = attemptSeconds
+        }
+    }
+
+    /// A guest whose leases have not been asked for.
+    public init(settings: Settings) {
+        self.settings = settings
+    }
+
+    /// The first actions.
+    public func begin() -> [Action] {
+        [.connect, .startTimer(.attemptAnswer, seconds: settings.connectSeconds)]
+    }
+
+    /// Takes an event in and says what to do. An event that means nothing in a state changes nothing.
+    public mutating func handle(_ event: Event) -> [Action] {
+        switch state {
+        case .acquiring(let acquiring): whileAcquiring(acquiring, event)
+        case .starting: whileStarting(event)
+        case .running: whileRunning(event)
+        case .stopping(let stopping): whileStopping(stopping, event)
+        case .rescuing(let reason): whileRescuing(reason, event)
+        case .releasing(let outcome): whileReleasing(outcome, event)
+        case .finished: []
+        }
+    }
+}
+
+// MARK: - Before the guest runs: giving up is leaving
+
+extension Supervision {
+    private mutating func whileAcquiring(_ acquiring: Acquiring, _ event: Event) -> [Action] {
+        switch event {
+        case .connected, .timerFired(.nextAttempt):
+            return [.takeLeases, .startTimer(.attemptAnswer, seconds: settings.attemptSeconds)]
+        case .leasesTaken:
+            state = .starting
+            return [.cancelTimer(.attemptAnswer), .startGuest]
+        case .leasesRefused(let failure, let nowSeconds):
+            return refused(failure, acquiring, nowSeconds)
+        case .timerFired(.attemptAnswer):
+            return giveUp(.leaseManagerSilent)
+        case .stopRequested, .killRequested:
+            return giveUp(.interrupted(signal: nil))
+        case .interrupted(let signal):
+            return giveUp(.interrupted(signal: signal))
+        case .leaseConnectionLost:
+            return giveUp(
+                .leases(LeaseFailure(.daemonUnreachable, detail: "the lease manager ended while it was asked")))
+        case .guestStarted, .guestFailedToStart, .guestAdopted, .guestSuspended, .guestEnded, .keeperEnded,
+            .orphansGone, .timerFired, .leasesReleased:
+            return []
+        }
+    }
+
+    private mutating func refused(_ failure: LeaseFailure, _ acquiring: Acquiring, _ now: Double) -> [Action] {
+        var acquiring = acquiring
+        let since = acquiring.busySinceSeconds ?? now
+        acquiring.busySinceSeconds = since
+        acquiring.attempts += 1
+        let patience = failure.outcome == .beingReleased
+            ? max(settings.releasingSeconds, settings.waitSeconds) : settings.waitSeconds
+        guard failure.isBusy, now - since < patience else { return giveUp(.leases(failure)) }
+        state = .acquiring(acquiring)
+        return [
+            .cancelTimer(.attemptAnswer),
+            .startTimer(.nextAttempt, seconds: pause(failure.outcome, acquiring.attempts)),
+        ]
+    }
+
+    // A release takes milliseconds and is waited for with a growing pause; a live holder is asked about less often.
+    private func pause(_ outcome: LeaseOutcome, _ attempts: Int) -> Double {
+        outcome == .beingReleased ? min(0.004 * Double(attempts), 0.05) : 0.25
+    }
+
+    private mutating func giveUp(_ failure: StartFailure) -> [Action] {
+        // What an attempt under way may still bring is freed by the end of the process.
+        state = .finished(.notStarted(failure), leasesFree: true)
+        return [.finish(.notStarted(failure), leasesFree: true)]
+    }
+
+    private mutating func whileStarting(_ event: Event) -> [Action] {
+        switch event {
+        case .guestStarted where settings.daemonizes:
+            return []
+        case .guestStarted, .guestAdopted:
+            state = .running
+            return [.announceStart]
+        case .guestSuspended(let signal):
+            return [.suspendSelf(signal: signal)]
+        case .guestFailedToStart(let step, let number):
+            return release(.notStarted(.program(step: step, number: number)))
+        case .keeperEnded:
+            return rescue(.keeperDied)
+        case .leaseConnectionLost:
+            return [.announceLeaseLoss] + kill(.leaseLost)
+        case .stopRequested, .killRequested:
+            return kill(.killed)
+        case .guestEnded(let end):
+            return guestEnded(end, .exited)
+        case .connected, .leasesTaken, .leasesRefused, .interrupted, .orphansGone, .timerFired, .leasesReleased:
+            return []
+        }
+    }
+}
+
+// MARK: - While the guest lives: every failure is an event with an answer
+
+extension Supervision {
+    private mutating func whileRunning(_ event: Event) -> [Action] {
+        switch event {
+        case .guestEnded(let end):
+            return guestEnded(end, .exited)
+        case .guestSuspended(let signal):
+            return [.suspendSelf(signal: signal)]
+        case .keeperEnded:
+            return rescue(.keeperDied)
+        case .leaseConnectionLost:
+            // Another process may have the lease within milliseconds: there is no time to ask.
+            return [.announceLeaseLoss] + kill(.leaseLost)
+        case .stopRequested(let timeoutSeconds):
+            state = .stopping(Stopping(reason: .stopped, isKilling: false))
+            return [.askGuestToStop, .startTimer(.stop, seconds: timeoutSeconds)]
+        case .killRequested:
+            return kill(.killed)
+        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted, .orphansGone,
+            .timerFired, .leasesReleased:
+            return []
+        }
+    }
+
+    private mutating func whileStopping(_ stopping: Stopping, _ event: Event) -> [Action] {
+        switch event {
+        case .guestEnded(let end):
+            return guestEnded(end, stopping.reason)
+        case .guestFailedToStart(let step, let number):
+            return release(.notStarted(.program(step: step, number: number)))
+        case .keeperEnded:
+            return rescue(stopping.reason)
+        case .leaseConnectionLost:
+            return stopping.reason == .leaseLost ? [] : [.announceLeaseLoss] + kill(.leaseLost)
+        case .guestAdopted:
+            return stopping.isKilling ? [.killGuest] : [.askGuestToStop]
+        case .killRequested:
+            return stopping.isKilling ? [] : kill(.killed)
+        case .timerFired(.stop):
+            return stopping.isKilling ? [] : kill(stopping.reason)
+        case .timerFired(.killConfirmation):
+            return [.killKeeper]
+        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestSuspended, .orphansGone, .stopRequested, .timerFired,
+            .leasesReleased:
+            return []
+        }
+    }
+
+    private mutating func whileRescuing(_ reason: EndReason, _ event: Event) -> [Action] {
+        switch event {
+        case .orphansGone:
+            return guestEnded(.died(signal: 9), reason)
+        case .timerFired(.orphanPass):
+            return [.killOrphans, .startTimer(.orphanPass, seconds: Supervision.orphanPassSeconds)]
+        case .leaseConnectionLost:
+            state = .rescuing(.leaseLost)
+            return [.announceLeaseLoss]
+        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted, .guestSuspended,
+            .guestEnded, .keeperEnded, .stopRequested, .killRequested, .timerFired, .leasesReleased:
+            return []
+        }
+    }
+
+    private static let orphanPassSeconds = 0.02
+
+    private mutating func kill(_ reason: EndReason) -> [Action] {
+        state = .stopping(Stopping(reason: reason, isKilling: true))
+        return [.killGuest, .cancelTimer(.stop), .startTimer(.killConfirmation, seconds: settings.killSeconds)]
+    }
+
+    private mutating func rescue(_ reason: EndReason) -> [Action] {
+        state = .rescuing(reason)
+        return [.killOrphans, .startTimer(.orphanPass, seconds: Supervision.orphanPassSeconds)]
+    }
+
+    private mutating func guestEnded(_ end: GuestEnd, _ reason: EndReason) -> [Action] {
+        [.announceEnd(end, reason)] + release(.guestEnded(end, reason))
+    }
+}
+
+// MARK: - After the guest: the leases follow it, never the other way round
+
+extension Supervision {
+    private mutating func release(_ outcome: Outcome) -> [Action] {
+        state = .releasing(outcome)
+        return [
+            .cancelTimer(.stop), .cancelTimer(.killConfirmation), .cancelTimer(.orphanPass), .releaseLeases,
+            .startTimer(.releaseAnswer, seconds: settings.releaseSeconds),
+        ]
+    }
+
+    private mutating func whileReleasing(_ outcome: Outcome, _ event: Event) -> [Action] {
+        switch event {
+        case .leasesReleased(let free):
+            return finish(outcome, leasesFree: free)
+        case .timerFired(.releaseAnswer), .leaseConnectionLost:
+            return finish(outcome, leasesFree: false)
+        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted, .guestSuspended,
+            .guestEnded, .keeperEnded, .orphansGone, .stopRequested, .killRequested, .timerFired:
+            return []
+        }
+    }
+
+    private mutating func finish(_ outcome: Outcome, leasesFree: Bool) -> [Action] {
+        state = .finished(outcome, leasesFree: leasesFree)
+        return [.cancelTimer(.releaseAnswer), .finish(outcome, leasesFree: leasesFree)]
+    }
+}

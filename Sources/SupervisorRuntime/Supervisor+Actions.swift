@@ -1,0 +1,194 @@
+import ControlProtocol
+import Glibc
+import GuestDirectory
+import Leases
+import Platform
+import Supervision
+
+// What `Supervision` says is done here, and nothing is decided.
+extension Supervisor {
+    func perform(_ actions: [Action]) {
+        for action in actions { perform(action) }
+    }
+
+    private func perform(_ action: Action) {
+        switch action {
+        case .connect:
+            worker.perform { [driver] in
+                .connected(Result { () throws(LeaseFailure) in try driver.connect() })
+            }
+        case .takeLeases:
+            worker.perform { [driver, leases = plan.leases] in
+                .taken(Result { () throws(LeaseFailure) in try driver.acquire(leases) })
+            }
+        case .startGuest: startGuest()
+        case .announceStart: announceStart()
+        case .askGuestToStop: keeper?.send(signal: SIGTERM)
+        case .killGuest: keeper?.kill()
+        case .killKeeper: if let keeper { kill(keeper.pid, SIGKILL) }
+        case .killOrphans: if OwnProcess.killChildren() == 0 { handle(.orphansGone) }
+        case .suspendSelf(let signal): OwnProcess.raise(signal)
+        case .announceLeaseLoss:
+            areLeasesLost = true
+            emit(.leaseLost, [])
+        case .announceEnd(let end, let reason): announceEnd(end, reason)
+        case .releaseLeases:
+            worker.perform { [driver, leases] in
+                driver.removeRecords(leases)
+                return .released(Result { () throws(LeaseFailure) in try driver.releaseAll() })
+            }
+        case .startTimer(let timer, let seconds): loop.start(timer, seconds: seconds)
+        case .cancelTimer(let timer): loop.cancel(timer)
+        case .finish(let outcome, let leasesFree): result = (outcome, leasesFree)
+        }
+    }
+
+    private func startGuest() {
+        var start = plan.start
+        start.leaseSocket = leaseConnection
+        do throws(SystemError) {
+            let keeper = try Keeper(starting: start)
+            self.keeper = keeper
+            keeperIdentity = try loop.watch(keeper.reports.number, for: .readable, as: .keeper)
+        } catch {
+            // A keeper that can't be watched sees its socket close, and kills what it has started.
+            keeper = nil
+            handle(.guestFailedToStart(step: error.call, number: error.number))
+        }
+        // The guest has its own copies: whoever reads what it writes sees the end when it closes them.
+        var kept: Set<Int32> = [0, 1, 2]
+        for number in [plan.readyDescriptor, messages] { number.map { _ = kept.insert($0) } }
+        InheritedDescriptors.close(plan.callerDescriptors, keeping: kept)
+        InheritedDescriptors.silenceStandardStreams(includingError: messages != 2)
+    }
+
+    private func announceStart() {
+        since = Supervisor.timeNow()
+        InheritedDescriptors.raiseLimit()
+        writeChild()
+        emit(.started, child.map { [.init("childPid", String($0.pid))] } ?? [])
+        if let socket = plan.notifySocket { UnixSocket.notify("READY=1\nMAINPID=\(getpid())\n", at: socket) }
+        tellReady()
+        dropCapabilities()
+        for warning in plan.warnings { log.warning("\(warning)") }
+        // Only now: a libsanlock call has a descriptor open that a fork would hand to the guest.
+        worker.perform { [driver, leases, requests = plan.leases, holder = holder()] in
+            driver.record(leases, holder: holder)
+            return .looked(lockspaces: driver.lockspaces(of: requests), isWatchdogOn: driver.isWatchdogOn())
+        }
+    }
+
+    private func holder() -> LeaseHolder {
+        var holder = LeaseHolder()
+        holder.guest = plan.name.text
+        holder.uuid = plan.uuid
+        holder.pid = getpid()
+        holder.since = since
+        return holder
+    }
+
+    private func tellReady() {
+        var line = JSON.Object()
+        line["name"] = .string(plan.name.text)
+        line["uuid"] = .string(plan.uuid)
+        line["supervisorPid"] = .integer(Int64(getpid()))
+        line["childPid"] = child.map { .integer(Int64($0.pid)) }
+        let text = JSON.object(line).description + "\n"
+        tellReadyDescriptor(text)
+        guard let front = plan.front else { return }
+        // From here nobody waits in front: the log goes to its file or to syslog, and the streams are closed.
+        try? Files.write(front.printsLine ? Array(text.utf8) : [0], to: front.descriptor)
+        close(front.descriptor)
+        if let messages, messages > 2 { close(messages) }
+        messages = nil
+        if let next = plan.logOnceDetached { log = next }
+        InheritedDescriptors.silenceStandardStreams(includingError: true)
+    }
+
+    func tellReadyDescriptor(_ text: String) {
+        guard let descriptor = plan.readyDescriptor else { return }
+        try? Files.write(Array(text.utf8), to: descriptor)
+        close(descriptor)
+    }
+
+    // Each thread has its own.
+    private func dropCapabilities() {
+        do throws(SystemError) { try Capabilities.dropUnneeded() } catch {
+            log.error("capabilities were not dropped: \(error.message)")
+        }
+        worker.perform {
+            try? Capabilities.dropUnneeded()
+            return .nothing
+        }
+    }
+
+    // MARK: - Files for others
+
+    func writeChild() {
+        writeState()
+        guard let child else { return }
+        for path in [claim.paths.childPid, plan.pidFile].compactMap({ $0 }) { write("\(child.pid)\n", to: path) }
+        if let path = plan.supervisorPidFile { write("\(getpid())\n", to: path) }
+    }
+
+    func writeState() {
+        do throws(SystemError) { try claim.paths.write(GuestState(status: status(), child: child)) } catch {
+            log.error("\(error.message)")
+        }
+    }
+
+    private func write(_ text: String, to path: String) {
+        do throws(SystemError) { try Files.writeWhole(Array(text.utf8), to: path) } catch {
+            log.error("pid file \(error.message)")
+        }
+    }
+
+    // MARK: - The end
+
+    private func announceEnd(_ end: GuestEnd, _ reason: EndReason) {
+        var detail: [WireEvent.Detail] = [.init("reason", reason.rawValue)]
+        switch end {
+        case .exited(let status): detail.append(.init("code", String(status)))
+        case .died(let signal): detail.append(.init("signal", String(signal)))
+        }
+        emit(.exited, detail)
+    }
+
+    /// Leaves nothing behind, and tells everybody who waits.
+    func end(_ outcome: Outcome, leasesFree: Bool) {
+        let exit = exitRecord(outcome, leasesFree: leasesFree)
+        if case .guestEnded = outcome {
+            let path = plan.runDirectory.exitRecord(of: plan.name)
+            write(exit.json.prettyDescription + "\n", to: path)
+        }
+        for path in [plan.pidFile, plan.supervisorPidFile].compactMap({ $0 }) where child != nil {
+            try? Files.remove(path)
+        }
+        claim.remove()
+        emit(.released, [.init("leasesFree", leasesFree ? "true" : "false")], isLast: true)
+        for client in waiters { _ = client.send(Reply.exit(exit).message()) }
+        flushClients()
+        if case .notStarted(let failure) = outcome {
+            let text = FailureMessage.text(
+                failure, guest: plan.name.text, executable: plan.start.executable,
+                waited: plan.settings.waitSeconds > 0)
+            if let messages { try? Files.write(Array("leasehold: \(text)\n".utf8), to: messages) }
+            var object = JSON.Object()
+            object["error"] = .string(text)
+            tellReadyDescriptor(JSON.object(object).description + "\n")
+        }
+    }
+
+    private func exitRecord(_ outcome: Outcome, leasesFree: Bool) -> WireExit {
+        var exit = WireExit(
+            name: plan.name.text, uuid: plan.uuid, reason: .killed, time: Supervisor.timeNow(), leasesFree: leasesFree)
+        if case .guestEnded(let end, let reason) = outcome {
+            exit.reason = WireExit.Reason(rawValue: reason.rawValue) ?? .supervisorFailed
+            switch end {
+            case .exited(let status): exit.code = status
+            case .died(let signal): exit.signal = signal
+            }
+        }
+        return exit
+    }
+}

@@ -1,0 +1,154 @@
+import ControlProtocol
+import Glibc
+import Leases
+import Platform
+import Supervision
+
+// The control socket: who may ask, what is answered, and what everybody is told.
+extension Supervisor {
+    /// How many may be connected at once. More are closed as they come.
+    static var mostClients: Int { 4096 }
+
+    func acceptClients() {
+        // A few at a time, so that a flood of clients doesn't keep the loop from the guest.
+        for _ in 0..<64 {
+            let accepted: Descriptor?
+            do throws(SystemError) { accepted = try UnixSocket.accept(from: listener) } catch {
+                log.error("a client could not be accepted: \(error.message)")
+                return
+            }
+            guard let descriptor = accepted else { return }
+            guard clients.count < Supervisor.mostClients else { continue }
+            let user = UnixSocket.peer(of: descriptor.number)?.user
+            let client = ControlClient(descriptor, isOwner: user == 0 || user == geteuid())
+            guard let identity = try? loop.watch(client.descriptor.number, for: .readable, as: .client(client)) else {
+                continue
+            }
+            client.identity = identity
+            clients[identity] = client
+        }
+    }
+
+    func serve(_ client: ControlClient, _ seen: Readiness) {
+        guard clients[client.identity] != nil else { return }
+        if seen.contains(.writable), !client.flush() { return drop(client) }
+        if !seen.isDisjoint(with: [.readable, .hungUp]) {
+            let isThere = client.receive()
+            do throws(FramerError) {
+                while clients[client.identity] != nil, let message = try client.framer.next() {
+                    answer(message, to: client)
+                }
+            } catch {
+                return drop(client)
+            }
+            if !isThere { return drop(client) }
+        }
+        watch(client)
+    }
+
+    private func answer(_ message: [UInt8], to client: ControlClient) {
+        do throws(CallError) {
+            let call = try CallMessage(message: message)
+            guard client.isOwner else { throw .refused(.notPermitted, oneway: call.oneway) }
+            guard let reply = reply(to: call, from: client), !call.oneway else { return }
+            send(reply, to: client)
+        } catch {
+            switch error {
+            case .notACall: drop(client)
+            case .refused(let refusal, let oneway): if !oneway { send(.error(refusal), to: client) }
+            }
+        }
+    }
+
+    // Nil: the answer comes when what was asked for is done.
+    private func reply(to message: CallMessage, from client: ControlClient) -> Reply? {
+        switch message.call {
+        case .getInfo: return .info
+        case .getInterfaceDescription(let interface): return .description(of: interface)
+        case .getChild: return child.map { .child($0.pid) } ?? .error(.wrongState(state: wireState.rawValue))
+        case .getStatus: return .status(status())
+        case .monitor:
+            client.monitors = message.more
+            return .monitor(status: status(), event: nil, continues: message.more)
+        case .shutdown(let timeoutSeconds):
+            if !message.oneway { waiters.append(client) }
+            handle(.stopRequested(timeoutSeconds: timeoutSeconds ?? plan.stopTimeoutSeconds))
+            return nil
+        case .kill:
+            if !message.oneway { waiters.append(client) }
+            handle(.killRequested)
+            return nil
+        case .acquire, .release, .suspend, .resume, .prepareMigrate, .completeMigrateOut, .completeMigrateIn:
+            return .error(.methodNotImplemented(method: message.call.method))
+        }
+    }
+
+    private func send(_ reply: Reply, to client: ControlClient) {
+        if !client.send(reply.message()) { drop(client) }
+    }
+
+    private func watch(_ client: ControlClient) {
+        let interest: Readiness = client.isBehind ? [.readable, .writable] : .readable
+        loop.change(client.descriptor.number, to: interest, identity: client.identity)
+    }
+
+    private func drop(_ client: ControlClient) {
+        guard clients.removeValue(forKey: client.identity) != nil else { return }
+        loop.forget(client.descriptor.number, identity: client.identity)
+        waiters.removeAll { $0 === client }
+    }
+
+    /// Tells an event to everyone who follows, and to the log.
+    func emit(_ name: WireEvent.Name, _ detail: [WireEvent.Detail], isLast: Bool = false) {
+        lastSequence += 1
+        let event = WireEvent(sequence: lastSequence, time: Supervisor.timeNow(), event: name, detail: detail)
+        log.info("\(name.rawValue)", metadata: .init(uniqueKeysWithValues: detail.map { ($0.name, "\($0.value)") }))
+        for client in clients.values.filter(\.monitors) {
+            send(.monitor(status: nil, event: event, continues: !isLast), to: client)
+            if client.isBehind { watch(client) }
+        }
+    }
+
+    /// Before the end: gives clients that read a second to get what was sent to them.
+    func flushClients() {
+        let deadline = Clock.monotonicSeconds() + 1
+        while Clock.monotonicSeconds() < deadline {
+            let behind = clients.values.filter { $0.isBehind && $0.flush() && $0.isBehind }
+            if behind.isEmpty { return }
+            usleep(2000)
+        }
+    }
+}
+
+// MARK: - Status
+
+extension Supervisor {
+    var wireState: WireStatus.State {
+        switch supervision.state {
+        case .acquiring: .acquiring
+        case .starting: .starting
+        case .running: .running
+        case .stopping, .rescuing, .releasing: .stopping
+        case .finished: .exited
+        }
+    }
+
+    func status() -> WireStatus {
+        WireStatus(
+            name: plan.name.text, uuid: plan.uuid, id: plan.id, supervisorPid: getpid(), childPid: child?.pid,
+            state: wireState, since: since, command: plan.start.arguments, driver: driver.name,
+            onLeaseLoss: plan.onLeaseLoss, watchdog: isWatchdogOn, leases: leases.map(wire),
+            lockspaces: lockspaces.map {
+                WireLockspace(name: $0.name, hostId: Int(clamping: $0.hostId), hostName: $0.hostName)
+            })
+    }
+
+    private func wire(_ lease: HeldLease) -> WireLease {
+        let resource = lease.request.resource
+        let mode: WireLease.Mode = lease.request.mode == .shared ? .shared : .exclusive
+        return WireLease(
+            disk: lease.request.disk, mode: mode, lockspace: resource.lockspace, resource: resource.name,
+            path: resource.path, offset: Int(clamping: resource.offsetBytes), version: lease.version.map(Int.init(clamping:)),
+            state: areLeasesLost ? .lost : .held)
+    }
+}

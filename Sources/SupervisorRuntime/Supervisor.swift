@@ -1,0 +1,250 @@
+import ControlProtocol
+import Glibc
+import GuestDirectory
+import Leases
+import Logging
+import Platform
+import Supervision
+
+/// Carries out what `Supervision` decides, for one guest: one event loop, one worker for what may block, the keeper, and
+/// the control socket. Lives on the thread that made it.
+public final class Supervisor<Driver: LeaseDriver> {
+    enum Source {
+        case signals
+        case keeper
+        case leaseConnection(Int32)
+        case worker
+        case listener
+        case client(ControlClient)
+    }
+
+    /// What the worker brings.
+    enum WorkResult: Sendable {
+        case connected(Result<Int32?, LeaseFailure>)
+        case taken(Result<[HeldLease], LeaseFailure>)
+        case looked(lockspaces: [LockspaceState], isWatchdogOn: Bool)
+        case released(Result<Void, LeaseFailure>)
+        case nothing
+    }
+
+    let plan: GuestPlan
+    let claim: GuestClaim
+    let driver: Driver
+    var log: Logger
+    /// Where the one line of a failed start goes; nil once there is nobody to read it.
+    var messages: Int32?
+
+    var loop: EventLoop<Source, Timer>
+    let worker: WorkerThread<WorkResult>
+    let signals: SignalReader
+    let listener: Descriptor
+
+    var supervision: Supervision
+    var keeper: Keeper?
+    var keeperIdentity: UInt64 = 0
+    var leaseConnection: Int32?
+    var leases: [HeldLease] = []
+    var areLeasesLost = false
+    var lockspaces: [LockspaceState] = []
+    var isWatchdogOn = false
+    var child: ProcessIdentity?
+    var since: String
+    var clients: [UInt64: ControlClient] = [:]
+    /// Clients that wait for the guest's end.
+    var waiters: [ControlClient] = []
+    var lastSequence = 0
+    var result: (outcome: Outcome, leasesFree: Bool)?
+
+    /// Prepares the supervisor: from here the control socket answers.
+    ///
+    /// - Throws: what this process could not be given; nothing has been asked of the lease manager then.
+    public init(
+        _ plan: GuestPlan, claim: consuming GuestClaim, driver: Driver, log: Logger, messages: Int32
+    ) throws(SystemError) {
+        self.plan = plan
+        self.driver = driver
+        self.log = log
+        self.messages = messages
+        since = Supervisor.timeNow()
+        supervision = Supervision(settings: plan.settings)
+        try OwnProcess.becomeSubreaper()
+        loop = try EventLoop()
+        worker = try WorkerThread()
+        signals = try SignalReader([
+            SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT,
+        ])
+        listener = try UnixSocket.listen(at: claim.paths.control)
+        self.claim = claim
+        _ = try loop.watch(signals.descriptor.number, for: .readable, as: .signals)
+        _ = try loop.watch(worker.wakeup.descriptor.number, for: .readable, as: .worker)
+        _ = try loop.watch(listener.number, for: .readable, as: .listener)
+    }
+
+    /// Lives the guest's life, and returns how this process is to end.
+    public func run() -> ExitStatus {
+        perform(supervision.begin())
+        while result == nil {
+            do throws(SystemError) {
+                let next = try loop.next()
+                for event in next.ready { dispatch(event.source, event.identity, event.seen) }
+                for timer in next.due { handle(.timerFired(timer)) }
+            } catch {
+                // Without a loop nothing can be supervised. The keeper kills the guest and keeps the leases until then.
+                log.critical("the event loop failed, the guest is killed: \(error.message)")
+                keeper?.kill()
+                return .code(ExitStatus.Code.failure)
+            }
+        }
+        guard let result else { return .code(ExitStatus.Code.failure) }
+        end(result.outcome, leasesFree: result.leasesFree)
+        return ExitStatus(result.outcome)
+    }
+
+    /// Takes an event to the state machine and does what it says.
+    func handle(_ event: Event) {
+        perform(supervision.handle(event))
+    }
+
+    private func dispatch(_ source: Source, _ identity: UInt64, _ seen: Readiness) {
+        switch source {
+        case .signals: readSignals()
+        case .keeper: readReports()
+        case .leaseConnection(let number):
+            guard !seen.isDisjoint(with: .hungUp) else { return }
+            loop.forget(number, identity: identity)
+            log.error("the lease manager closed the connection: the leases are lost")
+            handle(.leaseConnectionLost)
+        case .worker:
+            for result in worker.takeResults() { take(result) }
+        case .listener: acceptClients()
+        case .client(let client): serve(client, seen)
+        }
+    }
+
+    static func timeNow() -> String {
+        let now = Clock.wallTime()
+        return rfc3339(secondsSince1970: now.seconds, nanoseconds: Int32(now.milliseconds) * 1_000_000)
+    }
+}
+
+// MARK: - What the worker brings
+
+extension Supervisor {
+    private func take(_ result: WorkResult) {
+        switch result {
+        case .connected(.success(let descriptor)):
+            watchLeaseConnection(descriptor)
+            emit(.registered, [])
+            handle(.connected)
+        case .taken(.success(let held)):
+            leases = held
+            emit(.acquired, [.init("leases", String(held.count))])
+            handle(.leasesTaken)
+        case .connected(.failure(let failure)):
+            handle(.leasesRefused(failure, nowSeconds: Clock.monotonicSeconds()))
+        case .taken(.failure(let failure)):
+            handle(.leasesRefused(afterEndingLeftovers(failure), nowSeconds: Clock.monotonicSeconds()))
+        case .looked(let lockspaces, let isWatchdogOn):
+            self.lockspaces = lockspaces
+            self.isWatchdogOn = isWatchdogOn
+            if !isWatchdogOn, leaseConnection != nil {
+                log.warning("no watchdog guards this host: if it hangs, sanlock can't fence it")
+            }
+            writeState()
+        case .released(.success):
+            handle(.leasesReleased(free: true))
+        case .released(.failure(let failure)):
+            log.error("\(failure.detail)")
+            handle(.leasesReleased(free: false))
+        case .nothing:
+            break
+        }
+    }
+
+    private func watchLeaseConnection(_ descriptor: Int32?) {
+        guard let descriptor else { return }
+        leaseConnection = descriptor
+        // Interest in nothing: a connection that hangs up shows all the same.
+        _ = try? loop.watch(descriptor, for: [], as: .leaseConnection(descriptor))
+    }
+
+    // A guest whose supervisor and keeper were killed in one instant may be what holds the lease. It is ended, and its
+    // lease about to be free.
+    private func afterEndingLeftovers(_ failure: LeaseFailure) -> LeaseFailure {
+        guard failure.isBusy, case .acquiring(let acquiring) = supervision.state, acquiring.attempts == 0 else {
+            return failure
+        }
+        let ended = Leftover.endAll(in: plan.runDirectory).filter { $0.guest != nil }
+        for leftover in ended { log.notice("ended guest \(leftover.name), which a killed supervisor left behind") }
+        guard !ended.isEmpty else { return failure }
+        var failure = failure
+        failure.outcome = .beingReleased
+        return failure
+    }
+}
+
+// MARK: - What the keeper and the caller tell
+
+extension Supervisor {
+    private func readReports() {
+        guard let keeper else { return }
+        var suspension: Int32?
+        reading: while true {
+            switch keeper.next() {
+            case .nothingYet: break reading
+            case .end:
+                loop.forget(keeper.reports.number, identity: keeperIdentity)
+                self.keeper = nil
+                if result == nil { handle(.keeperEnded) }
+                break reading
+            case .report(.stopped(let signal)):
+                suspension = [SIGTSTP, SIGTTIN, SIGTTOU].contains(signal) ? signal : nil
+            case .report(.continued):
+                suspension = nil
+            case .report(.started(let identity)):
+                child = identity
+                handle(.guestStarted)
+            case .report(.adopted(let identity)):
+                child = identity
+                handle(.guestAdopted)
+                writeChild()
+            case .report(.failed(let step, let number)):
+                handle(.guestFailedToStart(step: step, number: number))
+            case .report(.ended(let status)):
+                handle(.guestEnded(Supervisor.end(ofWaitStatus: status)))
+            }
+        }
+        if let suspension { handle(.guestSuspended(signal: suspension)) }
+    }
+
+    private static func end(ofWaitStatus status: Int32) -> GuestEnd {
+        let signal = status & 0x7f
+        return signal == 0 ? .exited(status: status >> 8 & 0xff) : .died(signal: signal)
+    }
+
+    private func readSignals() {
+        while let signal = signals.next() {
+            switch signal.number {
+            case SIGTERM:
+                handle(.stopRequested(timeoutSeconds: plan.stopTimeoutSeconds))
+            case SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2:
+                pass(signal)
+            case SIGCHLD:
+                if let keeper { _ = OwnProcess.reap(keeper.pid) }
+            default:
+                // Stops of the terminal: the guest's own stop decides. Continuing needs nothing.
+                break
+            }
+        }
+    }
+
+    private func pass(_ signal: SignalReceived) {
+        if case .acquiring = supervision.state {
+            let isForGuest = signal.number == SIGUSR1 || signal.number == SIGUSR2
+            if !isForGuest, !plan.start.signals.ignores(signal.number) { handle(.interrupted(signal: signal.number)) }
+        } else if !signal.isFromKernel {
+            // The terminal's own have reached the guest already.
+            keeper?.send(signal: signal.number)
+        }
+    }
+}

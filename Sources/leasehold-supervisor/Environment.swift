@@ -1,0 +1,32 @@
+import ControlProtocol
+import Glibc
+
+/// The version that `--version` tells.
+let version = leaseholdVersion
+
+/// The environment of this process.
+enum Environment {
+    /// One of its variables.
+    static func variable(_ name: String) -> String? {
+        getenv(name).map { String(cString: $0) }
+    }
+
+    /// As it is, but for the service manager's socket, which is the supervisor's to speak to.
+    static func ofGuest() -> [String] {
+        var variables: [String] = []
+        var next = environ
+        while let entry = next.pointee {
+            let text = String(cString: entry)
+            if !text.hasPrefix("NOTIFY_SOCKET=") { variables.append(text) }
+            next += 1
+        }
+        return variables
+    }
+}
+
+/// The ready line of a start that failed.
+func errorLine(_ text: String) -> [UInt8] {
+    var object = JSON.Object()
+    object["error"] = .string(text)
+    return JSON.object(object).serialize() + [UInt8(ascii: "\n")]
+}

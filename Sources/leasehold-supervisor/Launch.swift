@@ -1,0 +1,139 @@
+import EmulatorCommandLine
+import Glibc
+import GuestDirectory
+import Leases
+import Logging
+import Platform
+import SanlockLeases
+import Supervision
+import SupervisorRuntime
+
+/// One start: from the caller's wish to the end of the guest's life.
+struct Launch {
+    let options: SupervisorOptions
+    /// The caller's signals and descriptors, as they were before anything of ours could be mistaken for them.
+    let signals: CallerSignals
+    let callerDescriptors: [Int32]
+
+    /// Lives the guest's life, and says how this process is to end. Up to `run` it may give up; from the moment the guest
+    /// runs every failure is an event.
+    func live() throws(Refusal) -> ExitStatus {
+        // What is wanted.
+        let preparation = try Preparation(options)
+        let name = try preparation.name()
+        let program: Program
+        do throws(Program.Problem) {
+            program = try Program(named: options.command[0], searchPath: Environment.variable("PATH"))
+        } catch {
+            throw Refusal(error.code, "can't start \(name.text): \(error.text)")
+        }
+        let sanlock: SanlockSettings
+        do throws(HostSettings.Problem) { sanlock = try preparation.settings.sanlock() } catch {
+            throw Refusal(ExitStatus.Code.configuration, error.text)
+        }
+        let (leases, warnings) = try preparation.leases(driver: sanlock)
+        var log = try openLog(name)
+
+        // The caller's way, or one of our own.
+        let daemonizes = preparation.emulator.lifetime == .daemonizes
+        var messages: Int32 = 2
+        var front: GuestPlan.Front?
+        if options.detaches || daemonizes {
+            front = GuestPlan.Front(descriptor: try detach(), printsLine: options.detaches)
+            if !daemonizes {
+                // The guest's streams lead nowhere; ours does until it runs.
+                messages = InheritedDescriptors.copyAside(2) ?? 2
+                InheritedDescriptors.silenceStandardStreams(includingError: messages != 2)
+                if options.logFile == nil { log = makeLog(name, descriptor: messages) }
+            }
+        }
+
+        var plan = GuestPlan(
+            name: name, uuid: preparation.uuid(), leases: leases,
+            start: GuestStart(
+                executable: program.path, arguments: options.command,
+                environment: Environment.ofGuest(), signals: signals, leaseSocket: nil,
+                guestLeaseSocket: (callerDescriptors.last ?? 2) + 1, closedInGuest: options.readyDescriptor,
+                mayDaemonize: preparation.emulator.lifetime != .staysInForeground),
+            settings: Supervision.Settings(
+                daemonizes: daemonizes,
+                waitSeconds: options.waitSeconds ?? preparation.settings.configuration.waitSeconds,
+                attemptSeconds: attemptSeconds(sanlock)),
+            stopTimeoutSeconds: options.stopTimeoutSeconds ?? preparation.settings.configuration.stopTimeoutSeconds,
+            runDirectory: RunDirectory(configured: preparation.settings.configuration.runDirectory),
+            callerDescriptors: callerDescriptors)
+        plan.id = options.id
+        plan.pidFile = options.pidFile
+        plan.supervisorPidFile = options.supervisorPidFile
+        plan.readyDescriptor = options.readyDescriptor
+        plan.front = front
+        plan.notifySocket = Environment.variable("NOTIFY_SOCKET")
+        plan.warnings = warnings
+        if front != nil, options.logFile == nil { plan.logOnceDetached = makeLog(name, descriptor: nil) }
+
+        // The name, then the life.
+        let claim = try claimName(name, plan.runDirectory)
+        do throws(SystemError) {
+            switch options.driver {
+            case .sanlock:
+                return try Supervisor(
+                    plan, claim: claim, driver: SanlockDriver(settings: sanlock), log: log, messages: messages
+                ).run()
+            case .nop:
+                return try Supervisor(plan, claim: claim, driver: NopDriver(), log: log, messages: messages).run()
+            }
+        } catch {
+            plan.runDirectory.guest(name).remove()
+            throw Refusal(ExitStatus.Code.failure, "can't start \(name.text): \(error.message)")
+        }
+    }
+
+    /// A join of a lockspace whose slot this host held before it crashed takes as long as sanlock takes to be sure.
+    private func attemptSeconds(_ sanlock: SanlockSettings) -> Double {
+        let ioTimeoutSeconds = sanlock.ioTimeoutSeconds == 0 ? 10 : Double(sanlock.ioTimeoutSeconds)
+        return 16 * ioTimeoutSeconds + 90
+    }
+
+    private func claimName(_ name: GuestName, _ directory: RunDirectory) throws(Refusal) -> GuestClaim {
+        do throws(GuestClaim.Failure) {
+            return try GuestClaim(name, in: directory)
+        } catch {
+            switch error {
+            case .inUse(let pid):
+                throw Refusal(
+                    ExitStatus.Code.busy,
+                    "can't start \(name.text): a guest of that name runs already (supervisor pid \(pid)); stop it, or give "
+                        + "another --name")
+            case .unusable(let error):
+                let code = error.number == EACCES || error.number == EPERM
+                    ? ExitStatus.Code.notPermitted : ExitStatus.Code.cantCreate
+                throw Refusal(code, "run directory \(error.message); set LEASEHOLD_RUN_DIR, or run_dir")
+            case .pathTooLong(let path):
+                throw Refusal(
+                    ExitStatus.Code.configuration,
+                    "control socket \(path) is longer than \(UnixSocket.longestPath) bytes; set a shorter LEASEHOLD_RUN_DIR")
+            }
+        }
+    }
+
+    private func detach() throws(Refusal) -> Int32 {
+        do throws(SystemError) { return try OwnProcess.detach() } catch {
+            throw Refusal(ExitStatus.Code.failure, "can't detach: \(error.message)")
+        }
+    }
+
+    private func openLog(_ name: GuestName) throws(Refusal) -> Logger {
+        guard let path = options.logFile else { return makeLog(name, descriptor: 2) }
+        do throws(SystemError) {
+            let file = try Files.open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK, mode: 0o640)
+            return makeLog(name, descriptor: file.release())
+        } catch {
+            throw Refusal(ExitStatus.Code.cantCreate, "log file \(error.message)")
+        }
+    }
+
+    private func makeLog(_ name: GuestName, descriptor: Int32?) -> Logger {
+        let target = LogTarget(descriptor: descriptor, isJSON: options.logsJSON, guest: name.text)
+        return Logger(label: "leasehold") { _ in SupervisorLog(target: target, level: options.logLevel) }
+    }
+}

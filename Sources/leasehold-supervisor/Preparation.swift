@@ -1,0 +1,192 @@
+import Configuration
+import EmulatorCommandLine
+import Glibc
+import GuestDirectory
+import Leases
+import Platform
+import SanlockLeases
+import Supervision
+import SupervisorRuntime
+
+/// A start that can't be tried: the line for the person, and the exit code.
+struct Refusal: Error {
+    let text: String
+    let code: Int32
+
+    init(_ code: Int32, _ text: String) {
+        self.code = code
+        self.text = text
+    }
+}
+
+/// What the caller wants, worked out of options, settings and the command, before anything is touched.
+struct Preparation {
+    let options: SupervisorOptions
+    let settings: HostSettings
+    let emulator: EmulatorCommandLine
+    let workingDirectory: String
+
+    private static let longestIncludedFile = 1 << 20
+
+    init(_ options: SupervisorOptions) throws(Refusal) {
+        self.options = options
+        do throws(HostSettings.Problem) {
+            settings = try HostSettings(named: options.configurationFile)
+        } catch {
+            throw Refusal(ExitStatus.Code.configuration, error.text)
+        }
+        if options.onLeaseLoss ?? settings.configuration.onLeaseLoss == .pause {
+            throw Refusal(
+                ExitStatus.Code.configuration, "--on-lease-loss pause is not available in this version; use poweroff")
+        }
+        guard let directory = getcwd(nil, 0) else {
+            throw Refusal(ExitStatus.Code.failure, "the working directory can't be told: \(SystemError.text(of: errno))")
+        }
+        defer { free(directory) }
+        workingDirectory = String(cString: directory)
+        do throws(CommandLineError) {
+            emulator = try EmulatorCommandLine(
+                arguments: options.command, workingDirectory: workingDirectory,
+                readFile: { path in
+                    let bytes = try Files.read(path, limit: Preparation.longestIncludedFile + 1)
+                    guard bytes.count <= Preparation.longestIncludedFile, let text = String(validating: bytes, as: UTF8.self)
+                    else { throw SystemError("read", on: path, number: EFBIG) }
+                    return text
+                })
+        } catch {
+            // With --no-auto-disks nothing of the disks has to be understood.
+            guard !options.readsDisks else { throw Refusal(ExitStatus.Code.usage, error.message) }
+            emulator = try Preparation.withoutDisks(options.command, workingDirectory)
+        }
+    }
+
+    // The name, the UUID and whether it daemonizes are wanted all the same.
+    private static func withoutDisks(_ command: [String], _ directory: String) throws(Refusal) -> EmulatorCommandLine {
+        let plain = command.filter { ["-daemonize", "--daemonize", "-incoming"].contains($0) }
+        do throws(CommandLineError) {
+            return try EmulatorCommandLine(
+                arguments: command.prefix(1) + plain, workingDirectory: directory, readFile: { _ in "" })
+        } catch {
+            throw Refusal(ExitStatus.Code.usage, error.message)
+        }
+    }
+
+    /// The guest's name: the option's, the emulator's, or one of command and pid.
+    func name() throws(Refusal) -> GuestName {
+        if let given = options.name {
+            guard let name = GuestName(given: given) else {
+                throw Refusal(
+                    ExitStatus.Code.usage,
+                    "--name '\(given)' is not 1 to 64 of A-Za-z0-9._+:@- with none of .- first")
+            }
+            return name
+        }
+        if let given = emulator.guestName {
+            guard let name = GuestName(fromEmulator: given) else {
+                throw Refusal(ExitStatus.Code.usage, "-name '\(given)' is empty or too long; give --name")
+            }
+            return name
+        }
+        let command = options.command.first?.split(separator: "/").last.map(String.init) ?? "guest"
+        let short = String(decoding: command.utf8.prefix(16), as: UTF8.self)
+        guard let name = GuestName(fromEmulator: "\(short)-\(getpid())") else {
+            throw Refusal(ExitStatus.Code.usage, "no name can be made of '\(command)'; give --name")
+        }
+        return name
+    }
+
+    /// The guest's UUID: the option's, the emulator's, or a random one.
+    func uuid() -> String {
+        options.uuid ?? emulator.guestUUID ?? Preparation.randomUUID()
+    }
+
+    // RFC 9562, version 4.
+    private static func randomUUID() -> String {
+        var bytes = (0..<16).map { _ in UInt8.random(in: 0...255) }
+        bytes[6] = bytes[6] & 0x0f | 0x40
+        bytes[8] = bytes[8] & 0x3f | 0x80
+        let digits = Array("0123456789abcdef")
+        var text = ""
+        for (index, byte) in bytes.enumerated() {
+            if [4, 6, 8, 10].contains(index) { text.append("-") }
+            text.append(digits[Int(byte >> 4)])
+            text.append(digits[Int(byte & 15)])
+        }
+        return text
+    }
+
+    /// The leases that the guest needs, and what to warn of.
+    func leases(driver: SanlockSettings) throws(Refusal) -> (leases: [LeaseRequest], warnings: [String]) {
+        var requests: [LeaseRequest] = []
+        for spelling in options.leases {
+            do throws(LeaseSpellingError) {
+                requests.append(try LeaseRequest(spelling: spelling))
+            } catch {
+                throw Refusal(
+                    ExitStatus.Code.usage,
+                    "--lease '\(spelling)': \(error.problem); write LOCKSPACE:RESOURCE:PATH:OFFSET[:SH]")
+            }
+        }
+        for (index, request) in requests.enumerated() where requests[..<index].contains(where: { $0.names(request) }) {
+            throw Refusal(ExitStatus.Code.usage, "--lease '\(request.spelling)' is given twice")
+        }
+        let writable = disks().filter { $0.mode != .readonly }
+        if settings.configuration.autoDiskLeases {
+            for disk in writable {
+                let resource = LeaseResource(
+                    lockspace: LeaseName.lockspace, name: LeaseName.ofDisk(disk.path),
+                    path: "\(driver.leaseDirectory)/\(LeaseName.ofDisk(disk.path))", offsetBytes: 0)
+                let request = LeaseRequest(
+                    disk: disk.path, resource: resource, mode: disk.mode == .shared ? .shared : .exclusive)
+                if !requests.contains(where: { $0.names(request) }) { requests.append(request) }
+            }
+        }
+        return (requests, try warnings(requests, hasWritableDisk: !writable.isEmpty))
+    }
+
+    private func warnings(_ requests: [LeaseRequest], hasWritableDisk: Bool) throws(Refusal) -> [String] {
+        guard requests.isEmpty, options.driver == .sanlock else { return [] }
+        let isReadOnly = !disks().isEmpty && !hasWritableDisk
+        if isReadOnly { return [] }
+        let finding = hasWritableDisk
+            ? "no lease was given for its disks, and auto_disk_leases is 0" : "no disk was found in the command"
+        if settings.configuration.requireLeaseForDisks {
+            throw Refusal(
+                ExitStatus.Code.configuration, "\(finding), but require_lease_for_disks is 1; give --disk or --lease")
+        }
+        let isIntended = !options.disks.isEmpty || !options.leases.isEmpty || !options.readsDisks
+        return isIntended ? [] : ["\(finding): the guest runs without a lease; give --disk or --lease"]
+    }
+
+    private func disks() -> [DiskUse] {
+        var disks = options.readsDisks ? emulator.disks : []
+        for given in options.disks {
+            let disk: DiskUse =
+                switch given {
+                case .exclusive(let path): DiskUse(path: absolute(path), mode: .exclusive, origin: "--disk")
+                case .shared(let path): DiskUse(path: absolute(path), mode: .shared, origin: "--shared-disk")
+                case .readonly(let path): DiskUse(path: absolute(path), mode: .readonly, origin: "--readonly-disk")
+                }
+            guard let index = disks.firstIndex(where: { $0.path == disk.path }) else {
+                disks.append(disk)
+                continue
+            }
+            // What the command writes is not made harmless by an option that says otherwise.
+            let modes = [disks[index].mode, disk.mode]
+            disks[index].mode = modes.contains(.exclusive) ? .exclusive : modes.contains(.shared) ? .shared : .readonly
+        }
+        return disks
+    }
+
+    private func absolute(_ path: String) -> String {
+        let plain = path.hasPrefix("file:") ? String(path.dropFirst(5)) : path
+        return plain.hasPrefix("/") ? plain : "\(workingDirectory)/\(plain)"
+    }
+}
+
+extension LeaseRequest {
+    /// Whether both are the same lease, however it is held.
+    fileprivate func names(_ other: LeaseRequest) -> Bool {
+        resource.lockspace == other.resource.lockspace && resource.name == other.resource.name
+    }
+}

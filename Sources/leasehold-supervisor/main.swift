@@ -1,0 +1,36 @@
+import Glibc
+import Platform
+import Supervision
+
+// The caller's signals and descriptors come first: later nobody could tell them from ours.
+let signals = CallerSignals.takeOver()
+InheritedDescriptors.plugStandardStreams()
+let callerDescriptors = InheritedDescriptors.numbers()
+
+// The one line of a start that can't be tried goes to standard error, and to the ready descriptor where there is one.
+func fail(_ code: Int32, _ text: String, readyDescriptor: Int32? = nil) -> Never {
+    let line = text.split(whereSeparator: \.isNewline).joined(separator: " ")
+    try? Files.write(Array("leasehold: \(line)\n".utf8), to: 2)
+    if let readyDescriptor { try? Files.write(errorLine(line), to: readyDescriptor) }
+    exit(code)
+}
+
+do throws(SupervisorOptions.Problem) {
+    let options = try SupervisorOptions(
+        Array(CommandLine.arguments.dropFirst()), callerDescriptors: callerDescriptors)
+    if options.showsHelp || options.showsVersion {
+        let text = options.showsHelp ? SupervisorOptions.help : "leasehold-supervisor \(version)\n"
+        try? Files.write(Array(text.utf8), to: 1)
+        exit(0)
+    }
+    do throws(Refusal) {
+        switch try Launch(options: options, signals: signals, callerDescriptors: callerDescriptors).live() {
+        case .code(let code): exit(code)
+        case .signal(let signal): OwnProcess.die(of: signal)
+        }
+    } catch {
+        fail(error.code, error.text, readyDescriptor: options.readyDescriptor)
+    }
+} catch {
+    fail(ExitStatus.Code.usage, error.text)
+}

@@ -1,0 +1,24 @@
+/// SplitMix64: random numbers that a printed seed brings back.
+struct SeededGenerator: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) {
+        state = seed
+    }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+
+    /// Runs a body with a new seed, and prints it first so that a crash can be repeated.
+    static func run(_ test: String = #function, _ body: (inout SeededGenerator) throws -> Void) rethrows {
+        let seed = UInt64.random(in: 0...UInt64.max)
+        print("\(test): seed \(seed)")
+        var generator = SeededGenerator(seed: seed)
+        try body(&generator)
+    }
+}

@@ -115,6 +115,18 @@ enum SanlockCalls {
         return ((0..<Int(count)).map { (list[$0].host_id, list[$0].generation) }, version)
     }
 
+    /// Whether a host of a lockspace is known to be dead or failing. A host that joined a moment ago is not known at all.
+    static func isKnownDead(_ hostId: UInt64, in lockspace: String) -> Bool {
+        var list: UnsafeMutablePointer<sanlk_host>?
+        var count: Int32 = 0
+        var name = [CChar](lockspace.utf8CString)
+        guard sanlock_get_hosts(&name, hostId, &list, &count, 0) >= 0, let list else { return false }
+        defer { free(list) }
+        guard count > 0 else { return false }
+        let state = list[0].flags & UInt32(SANLK_HOST_MASK)
+        return state == UInt32(SANLK_HOST_DEAD) || state == UInt32(SANLK_HOST_FAIL)
+    }
+
     @discardableResult
     private static func check(_ code: Int32) throws(SanlockCode) -> Int32 {
         guard code >= 0 else { throw SanlockCode(number: code) }

@@ -184,10 +184,14 @@ extension SanlockDriver {
         switch code.outcome {
         case .heldElsewhere, .deadNotExpired:
             let holder = holder(of: request)
+            // A daemon that joined a moment ago says this of every owner it hasn't watched yet.
+            let isDead = code.outcome == .deadNotExpired && holder?.hostId.map {
+                SanlockCalls.isKnownDead($0, in: request.resource.lockspace)
+            } ?? true
             // A supervisor of this host that is gone leaves a guest that is being killed, and a lease about to be free.
             let isEnding = holder?.hostId == settings.hostId && holder?.pid.map { kill($0, 0) != 0 && errno == ESRCH } ?? false
             return LeaseFailure(
-                isEnding ? .beingReleased : code.outcome, request: request, holder: holder,
+                isEnding ? .beingReleased : isDead ? .deadNotExpired : .heldElsewhere, request: request, holder: holder,
                 detail: code.explanation)
         case .leaseFileUnusable, .hostIdTooLarge, .leaseFileMissing, .notPermitted:
             return LeaseFailure(

@@ -54,7 +54,11 @@ import Testing
 
     /// QEMU's own list of options agrees with ours on which take an argument.
     @Test func everyOptionOfQemusHelpIsKnown() throws {
-        let help = try run([Self.emulator, "-help"], in: "/").output
+        let output = "/tmp/ecl-output-\(UUID().uuidString)"
+        defer { unlink(output) }
+        let child = try start([Self.emulator, "-help"], in: "/", input: "/dev/null", output: output)
+        try #require(exitStatus(of: child) == 0)
+        let help = try String(contentsOfFile: output, encoding: .utf8)
         var seen = 0
         for line in help.split(separator: "\n") where line.hasPrefix("-") {
             let words = line.split(separator: " ", omittingEmptySubsequences: true)
@@ -82,24 +86,30 @@ import Testing
         try body(folder)
     }
 
-    /// Starts QEMU, which is in the background once it has opened everything, looks, and ends it.
+    /// Starts QEMU, looks once it answers on its monitor and so has opened everything, and ends it.
     /// - Returns: the files below `folder`, and whether they are open for writing.
     private func openedFiles(_ options: [String], in folder: String) throws -> [String: Bool] {
-        let pidFile = folder + "/pid"
-        try? FileManager.default.removeItem(atPath: pidFile)
-        let own = [Self.emulator, "-display", "none", "-nodefaults", "-S", "-no-user-config", "-daemonize", "-pidfile", pidFile]
-        let result = try run(own + options, in: folder)
-        try #require(result.status == 0, "\(result.output)")
-        let text = try String(contentsOfFile: pidFile, encoding: .utf8)
-        let pid = try #require(pid_t(text.trimmingCharacters(in: .whitespacesAndNewlines)))
+        let output = "/tmp/ecl-output-\(UUID().uuidString)"
+        let input = output + "-input"
+        try "{\"execute\":\"qmp_capabilities\"}\n".write(toFile: input, atomically: false, encoding: .utf8)
+        let own = [Self.emulator, "-display", "none", "-nodefaults", "-S", "-no-user-config", "-qmp", "stdio"]
+        let pid = try start(own + options, in: folder, input: input, output: output)
         defer {
             kill(pid, SIGKILL)
-            for _ in 0..<200 where kill(pid, 0) == 0 { usleep(10_000) }
+            _ = exitStatus(of: pid)
+            unlink(input)
+            unlink(output)
         }
+        var said = ""
+        for _ in 0..<1000 where !said.contains("\"return\"") {
+            usleep(10_000)
+            said = try String(contentsOfFile: output, encoding: .utf8)
+        }
+        try #require(said.contains("\"return\""), "\(options): \(said)")
         var opened: [String: Bool] = [:]
         for name in try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd") {
             guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/\(name)") else { continue }
-            guard path.hasPrefix(folder + "/"), path != pidFile else { continue }
+            guard path.hasPrefix(folder + "/") else { continue }
             let info = try String(contentsOfFile: "/proc/\(pid)/fdinfo/\(name)", encoding: .utf8)
             let line = try #require(info.split(separator: "\n").first { $0.hasPrefix("flags:") })
             let flags = try #require(Int32(line.split(whereSeparator: \.isWhitespace).last ?? "", radix: 8))
@@ -108,22 +118,24 @@ import Testing
         return opened
     }
 
-    private func run(_ words: [String], in folder: String) throws -> (status: Int32, output: String) {
-        // A file: QEMU in the background keeps a pipe open, and its end would not come.
-        let path = "/tmp/ecl-output-\(UUID().uuidString)"
-        #expect(FileManager.default.createFile(atPath: path, contents: nil))
-        defer { try? FileManager.default.removeItem(atPath: path) }
-        let output = try #require(FileHandle(forWritingAtPath: path))
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/timeout")
-        process.arguments = ["10"] + words
-        process.currentDirectoryURL = URL(fileURLWithPath: folder)
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = output
-        process.standardError = output
-        try process.run()
-        process.waitUntilExit()
-        try output.close()
-        return (process.terminationStatus, try String(contentsOfFile: path, encoding: .utf8))
+    private func start(_ words: [String], in folder: String, input: String, output: String) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_EXCL, 0o600)
+        posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        // env becomes the program, so the process is the one to look at and to end.
+        var arguments = (["env", "-C", folder] + words).map { strdup($0) } + [nil]
+        defer { for argument in arguments { free(argument) } }
+        var child: pid_t = 0
+        try #require(posix_spawnp(&child, "env", &actions, nil, &arguments, environ) == 0)
+        return child
+    }
+
+    private func exitStatus(of child: pid_t) -> Int32 {
+        var status: Int32 = 0
+        while waitpid(child, &status, 0) == -1, errno == EINTR {}
+        return status
     }
 }

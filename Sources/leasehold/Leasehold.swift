@@ -1,0 +1,63 @@
+import ArgumentParser
+import ControlProtocol
+import Glibc
+import Platform
+
+@main
+struct Leasehold: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "leasehold",
+        abstract: "Runs virtual machines under the sanlock leases of their disks.",
+        version: leaseholdVersion,
+        subcommands: [
+            Run.self, List.self, Status.self, ChildPid.self, Wait.self, Stop.self, Kill.self, Events.self,
+            SupervisorCommand.self,
+        ])
+
+    /// What the caller had set for SIGPIPE.
+    nonisolated(unsafe) static var callersPipeDisposition: sighandler_t? = SIG_DFL
+
+    static func main() {
+        // A reader that has gone away is an error of the write, not the end of this process.
+        callersPipeDisposition = signal(SIGPIPE, SIG_IGN)
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let problem as Problem {
+            try? Files.write(Array("leasehold: \(problem.text)\n".utf8), to: 2)
+            Glibc.exit(problem.code)
+        } catch where exitCode(for: error) == .success {
+            exit(withError: error)
+        } catch {
+            // The library would add how the command is used, over several lines.
+            let line = message(for: error).split(whereSeparator: \.isNewline).first.map(String.init) ?? "\(error)"
+            try? Files.write(Array("leasehold: \(line); see --help\n".utf8), to: 2)
+            Glibc.exit(exitCode(for: error).rawValue)
+        }
+    }
+}
+
+/// What went wrong: one line, and the exit code.
+struct Problem: Error {
+    static let notFound: Int32 = 66
+    static let unavailable: Int32 = 69
+    static let notPermitted: Int32 = 77
+    static let configuration: Int32 = 78
+    static let failure: Int32 = 125
+
+    let code: Int32
+    let text: String
+
+    init(_ code: Int32, _ text: String) {
+        self.code = code
+        self.text = text
+    }
+}
+
+/// Writes to standard output; where nobody reads any more, the command ends as if it were done.
+func show(_ text: String) throws {
+    do throws(SystemError) { try Files.write(Array(text.utf8), to: 1) } catch {
+        if error.number == EPIPE { Glibc.exit(0) }
+        throw Problem(Problem.failure, "standard output \(error.message)")
+    }
+}

@@ -39,7 +39,8 @@ enum BlockDriver: Equatable {
             for name in kind.drivers { all[name] = .network(kind) }
         }
         let filters = [
-            "raw", "throttle", "copy-on-read", "preallocate", "compress", "blkdebug", "blkverify", "blklogwrites", "blkreplay",
+            "raw", "throttle", "copy-on-read", "preallocate", "compress", "blkdebug", "blkverify", "blklogwrites",
+            "blkreplay",
             "quorum", "replication", "copy-before-write", "snapshot-access", "luks",
         ]
         for name in filters { all[name] = .nodes(passSharing: true) }

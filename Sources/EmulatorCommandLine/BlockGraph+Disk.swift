@@ -1,7 +1,8 @@
 extension BlockGraph {
     /// The disk that a driver without nodes below it opens; nil where it opens none.
     mutating func disk(
-        of kind: BlockDriver, _ driver: String, _ options: OptionObject, _ fileName: String?, _ isReadOnly: Bool, _ source: Source
+        of kind: BlockDriver, _ driver: String, _ options: OptionObject, _ fileName: String?, _ isReadOnly: Bool,
+        _ source: Source
     ) throws(Refusal) -> DiskUse? {
         var isReadOnly = isReadOnly
         let path: String
@@ -34,7 +35,8 @@ extension BlockGraph {
             isNetwork = true
             path = disk.key
         }
-        return DiskUse(path: path, mode: isReadOnly ? .readonly : .exclusive, origin: source.origin, isNetwork: isNetwork)
+        return DiskUse(
+            path: path, mode: isReadOnly ? .readonly : .exclusive, origin: source.origin, isNetwork: isNetwork)
     }
 
     private func pciKey(_ options: OptionObject, _ fileName: String?) throws(Refusal) -> String {

@@ -15,7 +15,7 @@ struct BlockGraph {
         var origin: String
         /// The folder that relative paths start from; nil where it isn't known.
         var folder: String?
-        /// An option of the older kind, which opens an image's own backing file read-only and takes file names with a protocol.
+        /// A drive may be empty, a `-blockdev` never is.
         var isDrive: Bool
     }
 
@@ -75,7 +75,7 @@ struct BlockGraph {
         if driver == nil, role == .storage, let fileName { driver = try driverName(of: fileName) }
 
         guard let driver else {
-            try addProbed(node, options, fileName, role, isReadOnly, saidWritable: said == false, source, depth)
+            try addProbed(node, options, fileName, role, isReadOnly, source, depth)
             return node
         }
         guard let kind = BlockDriver(named: driver) else {
@@ -88,6 +88,9 @@ struct BlockGraph {
                 fileName = nil
             }
             try addBelow(node, options, fileName, isReadOnly, source, depth)
+            if nodes[node].children.isEmpty, nodes[node].references.isEmpty {
+                try checkUnnamed(role, isReadOnly: isReadOnly, mayBeEmpty: depth == 0 && source.isDrive)
+            }
         } else {
             nodes[node].disk = try disk(of: kind, driver, options, fileName, isReadOnly, source)
         }
@@ -97,14 +100,16 @@ struct BlockGraph {
     /// The driver that the protocol in front of a file name stands for.
     private func driverName(of fileName: String) throws(Refusal) -> String {
         guard let name = protocolName(of: fileName) else { return "file" }
-        guard let driver = BlockDriver.name(ofProtocol: name) else { throw Refusal("the protocol '\(name)' is not known") }
+        guard let driver = BlockDriver.name(ofProtocol: name) else {
+            throw Refusal("the protocol '\(name)' is not known")
+        }
         return driver
     }
 
     /// A node without a driver: QEMU looks for the image's format by itself.
     private mutating func addProbed(
-        _ node: Int, _ options: OptionObject, _ fileName: String?, _ role: Role, _ isReadOnly: Bool, saidWritable: Bool,
-        _ source: Source, _ depth: Int
+        _ node: Int, _ options: OptionObject, _ fileName: String?, _ role: Role, _ isReadOnly: Bool, _ source: Source,
+        _ depth: Int
     ) throws(Refusal) {
         let hasNodes = BlockDriver.nodeKeys.contains { options[$0] != nil } || options["children"] != nil
         if fileName != nil || hasNodes {
@@ -113,9 +118,18 @@ struct BlockGraph {
             // Without `file=` QEMU takes this as a path, whatever protocol it seems to name.
             let file = BlockDriver.local(key: "filename", isReadOnly: false)
             nodes[node].disk = try disk(of: file, "file", options, nil, isReadOnly, source)
-        } else if role == .backing {
-            guard !saidWritable else { throw Refusal("it makes a backing file writable without naming it") }
-        } else if depth > 0 || !source.isDrive || !options.isEmptyDrive {
+        } else {
+            try checkUnnamed(
+                role, isReadOnly: isReadOnly, mayBeEmpty: depth == 0 && source.isDrive && options.isEmptyDrive)
+        }
+    }
+
+    /// A node that nothing names is an empty drive, or the backing file that an image itself names: then QEMU only reads it,
+    /// unless it is told otherwise.
+    private func checkUnnamed(_ role: Role, isReadOnly: Bool, mayBeEmpty: Bool) throws(Refusal) {
+        if role == .backing {
+            guard isReadOnly else { throw Refusal("it makes a backing file writable without naming it") }
+        } else if !mayBeEmpty {
             throw Refusal("the options of a disk don't name it")
         }
     }
@@ -130,26 +144,34 @@ struct BlockGraph {
             let below = options.object("file") ?? OptionObject()
             guard below["filename"] == nil else { throw Refusal("'file' and 'file.filename' are both given") }
             adopt(
-                try add(below, fileName: fileName, as: .storage, isReadOnly: isReadOnly, from: source, depth: depth + 1), node)
+                try add(
+                    below, fileName: fileName, as: .storage, isReadOnly: isReadOnly, from: source, depth: depth + 1),
+                node)
         }
         for key in ["x-raw", "x-image"] {
             guard let name = options.text(key) else { continue }
             adopt(
                 try add(
-                    OptionObject(), fileName: name, as: key == "x-raw" ? .storage : .image, isReadOnly: isReadOnly, from: source,
+                    OptionObject(), fileName: name, as: key == "x-raw" ? .storage : .image, isReadOnly: isReadOnly,
+                    from: source,
                     depth: depth + 1), node)
         }
         for key in BlockDriver.nodeKeys where !(key == "file" && fileName != nil) {
             try addChild(options[key], of: node, key: key, as: .image, isReadOnly, source, depth)
         }
-        for child in options.elements("children") ?? [] {
+        let children = options.elements("children")
+        guard children != nil || options["children"] == nil else {
+            throw Refusal("'children' is no list of block nodes")
+        }
+        for child in children ?? [] {
             try addChild(child, of: node, key: "children", as: .image, isReadOnly, source, depth)
         }
         try addChild(options["backing"], of: node, key: "backing", as: .backing, true, source, depth)
     }
 
     private mutating func addChild(
-        _ value: OptionValue?, of node: Int, key: String, as role: Role, _ isReadOnly: Bool, _ source: Source, _ depth: Int
+        _ value: OptionValue?, of node: Int, key: String, as role: Role, _ isReadOnly: Bool, _ source: Source,
+        _ depth: Int
     ) throws(Refusal) {
         switch value {
         case nil, .null: return
@@ -183,8 +205,10 @@ extension OptionObject {
     /// Nothing but what a drive without a medium may have.
     fileprivate var isEmptyDrive: Bool {
         let keys = [
-            "read-only", "auto-read-only", "node-name", "if", "index", "bus", "unit", "serial", "addr", "werror", "rerror", "aio",
-            "cache", "discard", "detect-zeroes", "copy-on-read", "force-share", "group", "boot", "cyls", "heads", "secs", "trans",
+            "read-only", "auto-read-only", "node-name", "if", "index", "bus", "unit", "serial", "addr", "werror",
+            "rerror", "aio",
+            "cache", "discard", "detect-zeroes", "copy-on-read", "force-share", "group", "boot", "cyls", "heads",
+            "secs", "trans",
         ]
         let beginnings = ["bps", "iops", "throttling", "stats"]
         return values.keys.allSatisfy { key in keys.contains(key) || beginnings.contains { key.begins(with: $0) } }
@@ -206,7 +230,8 @@ extension BlockGraph {
         for index in graph.nodes.indices {
             for reference in graph.nodes[index].references {
                 guard let target = graph.names[reference.name] else {
-                    throw .unreadableDisk(option: reference.origin, reason: "there is no block node '\(reference.name)'")
+                    throw .unreadableDisk(
+                        option: reference.origin, reason: "there is no block node '\(reference.name)'")
                 }
                 graph.nodes[target].isBelowAnother = true
                 graph.nodes[index].children.append(target)

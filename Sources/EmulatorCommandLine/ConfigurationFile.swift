@@ -32,7 +32,8 @@ struct ConfigurationGroup: Equatable {
         guard let name = words.first else { return nil }
         guard words.count == 2 else { return ConfigurationGroup(name: name.text, options: OptionList()) }
         // An id may have a ']' in it, so it is looked for in the whole line.
-        guard let (_, quoted) = line.cut(at: UInt8(ascii: "\"")), let (id, _) = quoted.cut(at: UInt8(ascii: "\"")), !id.isEmpty
+        guard let (_, quoted) = line.cut(at: UInt8(ascii: "\"")), let (id, _) = quoted.cut(at: UInt8(ascii: "\"")),
+            !id.isEmpty
         else { return nil }
         return ConfigurationGroup(name: name.text, options: OptionList(items: [.init(key: "id", value: id.text)]))
     }
@@ -43,7 +44,9 @@ struct ConfigurationGroup: Equatable {
         let afterKey = line[key.endIndex...].drop(while: \.isSpace)
         guard !key.isEmpty, afterKey.first == .equals else { return nil }
         let afterEquals = afterKey.dropFirst().drop(while: \.isSpace)
-        guard afterEquals.first == UInt8(ascii: "\""), let (value, _) = afterEquals.dropFirst().cut(at: UInt8(ascii: "\"")) else {
+        guard afterEquals.first == UInt8(ascii: "\""),
+            let (value, _) = afterEquals.dropFirst().cut(at: UInt8(ascii: "\""))
+        else {
             return nil
         }
         return OptionList.Item(key: key.text, value: value.text)

@@ -13,12 +13,14 @@ public struct DiskUse: Sendable, Equatable {
     /// The string that is hashed: an absolute path, else the form written down in ``NetworkDisk`` or, for a PCI disk of
     /// `-drive file=nvme://…`, `nvme://ADDRESS/NAMESPACE`.
     public var path: String
+    /// How the guest uses it.
     public var mode: DiskMode
     /// The option that names the disk, as given, on one line, without passwords and cut where it is very long.
     public var origin: String
     /// Whether `path` is a network disk's key and no path of this host.
     public var isNetwork: Bool
 
+    /// Makes a use from its parts.
     public init(path: String, mode: DiskMode, origin: String, isNetwork: Bool = false) {
         self.path = path
         self.mode = mode

@@ -15,6 +15,7 @@ public struct EmulatorCommandLine: Sendable, Equatable {
     public var guestName: String?
     /// `-uuid`, as given.
     public var guestUUID: String?
+    /// Whether the guest goes into the background: `-daemonize`.
     public var lifetime: Lifetime
     /// The guest waits for a migration: `-incoming`.
     public var isIncoming: Bool

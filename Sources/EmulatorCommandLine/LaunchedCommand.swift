@@ -45,9 +45,13 @@ struct LaunchedCommand {
                 try takeShort(word, of: launcher, named: name, &root)
             }
         }
-        while launcher.takesVariables, arguments.first?.utf8.contains(.equals) == true { arguments = arguments.dropFirst() }
+        while launcher.takesVariables, arguments.first?.utf8.contains(.equals) == true {
+            arguments = arguments.dropFirst()
+        }
         // chrt can do without a priority where the policy has none.
-        if launcher.leadingWords > 0, name != "chrt" || arguments.first?.isDecimal == true { arguments = arguments.dropFirst() }
+        if launcher.leadingWords > 0, name != "chrt" || arguments.first?.isDecimal == true {
+            arguments = arguments.dropFirst()
+        }
         if let root { throw Refusal("with \(root) the disks are in another root") }
     }
 
@@ -126,7 +130,8 @@ func splitWords(_ text: String) throws(Refusal) -> [String] {
     var rest = text.bytes
     while let byte = rest.first {
         rest = rest.dropFirst()
-        if byte == .backslash, quote != UInt8(ascii: "'") || rest.first == .backslash || rest.first == UInt8(ascii: "'") {
+        if byte == .backslash, quote != UInt8(ascii: "'") || rest.first == .backslash || rest.first == UInt8(ascii: "'")
+        {
             guard let escaped = rest.first else { throw Refusal("env -S ends in a backslash") }
             rest = rest.dropFirst()
             switch escaped {

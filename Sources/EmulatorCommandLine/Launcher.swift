@@ -24,7 +24,8 @@ struct Launcher {
     private static let all: [String: Launcher] = [
         "env": Launcher(
             shortWithArgument: "uCSa", shortAlone: "i0v", longWithArgument: "unset chdir split-string argv0",
-            longAlone: "ignore-environment null debug block-signal default-signal ignore-signal list-signal-handling help version",
+            longAlone:
+                "ignore-environment null debug block-signal default-signal ignore-signal list-signal-handling help version",
             takesVariables: true, folderOptions: ["C", "chdir"], splitOptions: ["S", "split-string"]),
         "nice": Launcher(
             shortWithArgument: "n", shortAlone: "", longWithArgument: "adjustment", longAlone: "help version"),
@@ -34,9 +35,11 @@ struct Launcher {
         "chrt": Launcher(
             shortWithArgument: "TPDp", shortAlone: "bfiordeRamvhV",
             longWithArgument: "sched-runtime sched-period sched-deadline pid",
-            longAlone: "batch fifo idle other rr deadline ext reset-on-fork all-tasks max verbose help version", leadingWords: 1),
+            longAlone: "batch fifo idle other rr deadline ext reset-on-fork all-tasks max verbose help version",
+            leadingWords: 1),
         "taskset": Launcher(
-            shortWithArgument: "", shortAlone: "apchV", longWithArgument: "", longAlone: "all-tasks pid cpu-list help version",
+            shortWithArgument: "", shortAlone: "apchV", longWithArgument: "",
+            longAlone: "all-tasks pid cpu-list help version",
             leadingWords: 1),
         "numactl": Launcher(
             shortWithArgument: "ipPCNmwcSfoIM", shortAlone: "labsHtudDTVhr",
@@ -60,7 +63,8 @@ struct Launcher {
             longAlone: """
                 askpass background bell preserve-env edit set-home help login remove-timestamp reset-timestamp list no-update \
                 non-interactive preserve-groups stdin shell version validate
-                """, takesVariables: true, folderOptions: ["D", "chdir"], homeOptions: ["i", "login"], rootOptions: ["R", "chroot"]
+                """, takesVariables: true, folderOptions: ["D", "chdir"], homeOptions: ["i", "login"],
+            rootOptions: ["R", "chroot"]
         ),
         "systemd-inhibit": Launcher(
             shortWithArgument: "", shortAlone: "h", longWithArgument: "what who why mode",

@@ -23,7 +23,9 @@ extension NetworkDisk {
                 try self.init("nbd", host: url.host, port: url.port, defaultPort: kind.port, volume: volume)
             }
         case .gluster:
-            guard volume.utf8.dropFirst().contains(.slash) else { throw Refusal("the gluster disk names no volume and path") }
+            guard volume.utf8.dropFirst().contains(.slash) else {
+                throw Refusal("the gluster disk names no volume and path")
+            }
             if isUnix {
                 try self.init("gluster", socket: url.socket(), folder: folder, volume: volume)
             } else {
@@ -88,7 +90,8 @@ extension NetworkDisk {
         let (host, port) = try hostAndPort(rest)
         guard let port, !port.isEmpty else { throw Refusal("'\(rest.text)' is no host and port") }
         try self.init(
-            "nbd", host: host.isEmpty ? "localhost" : host, port: port, defaultPort: NetworkProtocol.nbd.port, volume: export)
+            "nbd", host: host.isEmpty ? "localhost" : host, port: port, defaultPort: NetworkProtocol.nbd.port,
+            volume: export)
     }
 
     /// `sheepdog:[HOST:PORT:]VDI[:SNAPSHOT]`.

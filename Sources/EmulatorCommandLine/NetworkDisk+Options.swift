@@ -13,7 +13,9 @@ extension NetworkDisk {
             }
             volume = "/" + name + (path.begins(with: "/") ? path : "/" + path)
         case .sheepdog:
-            guard let vdi = options.text("vdi"), !vdi.isEmpty else { throw Refusal("the sheepdog disk names no volume") }
+            guard let vdi = options.text("vdi"), !vdi.isEmpty else {
+                throw Refusal("the sheepdog disk names no volume")
+            }
             volume = "/" + vdi + NetworkDisk.snapshotSuffix(options.text("tag") ?? options.text("snap-id"))
         case .ssh, .nfs:
             let path = options.text("path") ?? ""
@@ -59,7 +61,8 @@ extension NetworkDisk {
         switch type {
         case "inet", "tcp":
             try self.init(
-                name, host: address.text("host") ?? "", port: address.text("port"), defaultPort: kind.port, volume: volume)
+                name, host: address.text("host") ?? "", port: address.text("port"), defaultPort: kind.port,
+                volume: volume)
         case "unix":
             guard let path = address.text("path") ?? address.text("socket") else {
                 throw Refusal("the \(name) disk names no server")

@@ -135,7 +135,8 @@ struct DiskURL {
 /// Parts `HOST`, `HOST:PORT`, `[IPv6]` and `[IPv6]:PORT`.
 func hostAndPort(_ text: Bytes) throws(Refusal) -> (host: String, port: String?) {
     if text.first == UInt8(ascii: "[") {
-        guard let (host, after) = text.dropFirst().cut(at: UInt8(ascii: "]")), after.isEmpty || after.first == .colon else {
+        guard let (host, after) = text.dropFirst().cut(at: UInt8(ascii: "]")), after.isEmpty || after.first == .colon
+        else {
             throw Refusal("'\(text.text)' is no host and port")
         }
         return (host.text, after.isEmpty ? nil : after.dropFirst().text)

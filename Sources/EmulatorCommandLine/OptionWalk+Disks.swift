@@ -10,7 +10,8 @@ extension OptionWalk {
                 try addDrive(drives[index], to: &graph)
             case .node(let options, let origin):
                 let source = BlockGraph.Source(origin: origin, folder: folder, isDrive: false)
-                _ = try refusing(origin) { () throws(Refusal) in try graph.add(options, isReadOnly: false, from: source) }
+                _ = try refusing(origin) { () throws(Refusal) in try graph.add(options, isReadOnly: false, from: source)
+                }
             case .memory(let options, let origin):
                 guard let id = options.text("id"), persistent.contains(id) else { continue }
                 let disk = try refusing(origin) { () throws(Refusal) in try memoryDisk(options, origin: origin) }
@@ -20,7 +21,9 @@ extension OptionWalk {
         var attachments: [BlockGraph.Attachment] = []
         for device in devices {
             guard let drive = device.options.text("drive") else { continue }
-            let isShared = try refusing(device.origin) { () throws(Refusal) in try device.options.bool("share-rw") ?? false }
+            let isShared = try refusing(device.origin) { () throws(Refusal) in
+                try device.options.bool("share-rw") ?? false
+            }
             attachments.append(.init(name: drive, isShared: isShared))
         }
         return try graph.disks(attachments: attachments)
@@ -55,7 +58,8 @@ extension OptionWalk {
     /// A word of `-drive` without `=` is a switch; any other is a mistake, maybe a disk's name.
     private static func checkFlags(_ options: OptionList) throws(Refusal) {
         let switches = [
-            "readonly", "read-only", "auto-read-only", "snapshot", "copy-on-read", "direct", "no-flush", "writeback", "rw", "floppy",
+            "readonly", "read-only", "auto-read-only", "snapshot", "copy-on-read", "direct", "no-flush", "writeback",
+            "rw", "floppy",
             "locking", "force-share", "boot",
         ]
         for item in options.items where item.isFlag {
@@ -72,7 +76,9 @@ extension OptionWalk {
             // Dots group nothing here: `x.y` is one property.
             for item in device.options.items {
                 try refusing(device.origin) { () throws(Refusal) in
-                    if !item.key.utf8.contains(.dot), !item.key.isEmpty { try options.insert(.text(item.value), at: item.key) }
+                    if !item.key.utf8.contains(.dot), !item.key.isEmpty {
+                        try options.insert(.text(item.value), at: item.key)
+                    }
                 }
             }
             result.append((options, device.origin))

@@ -35,10 +35,11 @@ struct OptionWalk {
         while let word = rest.popFirst() {
             guard word.begins(with: "-") else {
                 // Also `@FILE`, which is no list of options to QEMU but an image of that name.
-                try addDrive([.init(key: "file", value: word), .init(key: "media", value: "disk")], origin: origin(word))
+                try addDrive(
+                    [.init(key: "file", value: word), .init(key: "media", value: "disk")], origin: origin(word))
                 continue
             }
-            let name = String(decoding: word.utf8.dropFirst(word.begins(with: "--") ? 2 : 1), as: UTF8.self)
+            let name = OptionWalk.optionName(word)
             switch EmulatorOptions.kind(of: name) {
             case .standsAlone:
                 if name == "snapshot" { isSnapshot = true }
@@ -62,15 +63,25 @@ struct OptionWalk {
         }
     }
 
+    /// `--drive` is `-drive`.
+    private static func optionName(_ word: String) -> String {
+        String(decoding: word.utf8.dropFirst(word.begins(with: "--") ? 2 : 1), as: UTF8.self)
+    }
+
     private static let diskOptions = [
-        "drive", "blockdev", "hda", "hdb", "hdc", "hdd", "cdrom", "sd", "mtdblock", "pflash", "fda", "fdb", "readconfig",
+        "drive", "blockdev", "hda", "hdb", "hdc", "hdd", "cdrom", "sd", "mtdblock", "pflash", "fda", "fdb",
+        "readconfig",
     ]
 
     private static func looksLikeImage(_ word: String) -> Bool {
         let path = word.bytes
-        if let equals = path.firstIndex(of: .equals), path.firstIndex(of: .slash).map({ equals < $0 }) ?? true { return false }
+        if let equals = path.firstIndex(of: .equals), path.firstIndex(of: .slash).map({ equals < $0 }) ?? true {
+            return false
+        }
         if path.contains(.slash) || word.begins(with: "json:") || word.begins(with: "@") { return true }
-        let endings = [".img", ".raw", ".qcow2", ".qcow", ".qed", ".vmdk", ".vdi", ".vhd", ".vhdx", ".iso", ".bin", ".disk"]
+        let endings = [
+            ".img", ".raw", ".qcow2", ".qcow", ".qed", ".vmdk", ".vdi", ".vhd", ".vhdx", ".iso", ".bin", ".disk",
+        ]
         return endings.contains { word.asciiLowercased.ends(with: $0) }
     }
 
@@ -140,7 +151,8 @@ struct OptionWalk {
 
     /// `-set GROUP.ID.KEY=VALUE` changes an option that came before it.
     private mutating func set(_ argument: String, origin: String) throws(CommandLineError) {
-        guard let (group, afterGroup) = argument.bytes.cut(at: .dot), group.text == "drive" || group.text == "device" else { return }
+        guard let (group, afterGroup) = argument.bytes.cut(at: .dot), group.text == "drive" || group.text == "device"
+        else { return }
         guard let (id, afterID) = afterGroup.cut(at: .dot), let (key, value) = afterID.cut(at: .equals) else {
             throw .unreadableDisk(option: origin, reason: "it is not GROUP.ID.KEY=VALUE")
         }
@@ -165,7 +177,7 @@ extension OptionWalk {
     mutating func readOwnConfiguration(
         of words: ArraySlice<String>, readFile: (String) throws -> String
     ) throws(CommandLineError) {
-        guard let command = words.first, !words.contains(where: { $0 == "-no-user-config" || $0 == "--no-user-config" }) else { return }
+        guard let command = words.first, !OptionWalk.doesWithoutOwnConfiguration(words.dropFirst()) else { return }
         var paths = ["/etc/qemu/qemu.conf"]
         if command.begins(with: "/usr/local/") { paths = ["/usr/local/etc/qemu/qemu.conf"] }
         if command.fileName == "qemu-kvm" { paths.append("/etc/qemu-kvm/qemu.conf") }
@@ -173,6 +185,17 @@ extension OptionWalk {
             guard let text = try? readFile(path) else { continue }
             try add(text, origin: path)
         }
+    }
+
+    private static func doesWithoutOwnConfiguration(_ words: ArraySlice<String>) -> Bool {
+        var rest = words
+        while let word = rest.popFirst() {
+            guard word.begins(with: "-") else { continue }
+            let name = optionName(word)
+            if name == "no-user-config" { return true }
+            if EmulatorOptions.kind(of: name) == .takesArgument { rest = rest.dropFirst() }
+        }
+        return false
     }
 
     private mutating func readConfiguration(
@@ -208,7 +231,9 @@ extension OptionWalk {
             case "name": take(name: group.options)
             case "object":
                 guard let options = try? group.options.object() else { continue }
-                if options.text("qom-type") == "memory-backend-file" { openings.append(.memory(options, origin: source)) }
+                if options.text("qom-type") == "memory-backend-file" {
+                    openings.append(.memory(options, origin: source))
+                }
             default: continue
             }
         }

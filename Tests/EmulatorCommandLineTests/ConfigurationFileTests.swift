@@ -47,7 +47,7 @@ import Testing
         let files = ["/etc/qemu/qemu.conf": "[drive]\nfile = \"/x\"\n"]
         #expect(try disks([], files: files) == ["W /x"])
         #expect(try disks(["-no-user-config"], files: files) == [])
-        #expect(try disks(["-nodefaults"], files: files) == ["W /x"])
+        #expect(try disks(["-nodefaults", "-name", "-no-user-config"], files: files) == ["W /x"])
     }
 
     @Test(arguments: [

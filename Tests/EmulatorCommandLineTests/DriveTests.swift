@@ -44,7 +44,9 @@ import Testing
         Sample("-drive file=blkdebug:/cfg:nbd://h/x", "W@ nbd://h:10809/x"),
         Sample("-drive file=blkdebug::file:/x,readonly=on", "R /x"),
         Sample("-drive file=blkverify:/raw:/img", "W /raw", "W /img"),
-        Sample("-drive driver=quorum,children.0.file.filename=/a,children.1.driver=raw,children.1.file.filename=/b", "W /a", "W /b"),
+        Sample(
+            "-drive driver=quorum,children.0.file.filename=/a,children.1.driver=raw,children.1.file.filename=/b",
+            "W /a", "W /b"),
     ])
     func disksOfADriveAreFound(_ sample: Sample) throws {
         #expect(try disks(sample.options) == sample.expected)
@@ -78,6 +80,7 @@ import Testing
         Sample("-drive file=/x,backing.file.filename=/b", "W /x", "R /b"),
         Sample("-drive file=/x,backing.file.filename=/b,backing.read-only=off", "W /x", "W /b"),
         Sample("-drive file=/x,backing=", "W /x"),
+        Sample("-drive file=/x,backing.driver=qcow2", "W /x"),
         Sample("-drive file=/x,format=qcow2,data-file.filename=/d", "W /x", "W /d"),
         Sample("-drive file=/x,readonly=on,data-file.filename=/d", "R /x", "R /d"),
     ])
@@ -105,9 +108,11 @@ import Testing
     @Test(arguments: [
         "-virtfs local,path=/x,mount_tag=t,security_model=none", "-fsdev local,id=f,path=/x,security_model=none",
         "-kernel /x", "-bios /x", "-mem-path /x", "-chardev file,id=c,path=/x", "-serial file:/x", "-netdev user,id=n",
-        "-device vfio-pci,host=01:00.0", "-device usb-storage,drive=nowhere", "-object rng-random,id=r,filename=/dev/random",
+        "-device vfio-pci,host=01:00.0", "-device usb-storage,drive=nowhere",
+        "-object rng-random,id=r,filename=/dev/random",
         "-object secret,id=s,file=/x", "-object {bad", "-object memory-backend-file,id=m,mem-path=/x,share=on,size=1G",
-        "-global virtio-blk-pci.share-rw=on", "-set machine.x.y=z", "-fw_cfg name=x,file=/x", "-tpmdev passthrough,id=t",
+        "-global virtio-blk-pci.share-rw=on", "-set machine.x.y=z", "-fw_cfg name=x,file=/x",
+        "-tpmdev passthrough,id=t",
         "-dtb x.img", "-some-new-option", "-some-new-option on", "-some-new-option user=/x", "--new a,b=c", "-", "--",
         "-usbdevice tablet", "-hdachs 1,2,3", "-drive if=none", "-uuid", "-m",
     ])
@@ -116,11 +121,14 @@ import Testing
     }
 
     @Test func json() throws {
-        #expect(try disks(["-drive", "file=json:{\"driver\":\"raw\",,\"file\":{\"driver\":\"file\",,\"filename\":\"/x\"}}"]) == ["W /x"])
+        #expect(
+            try disks(["-drive", "file=json:{\"driver\":\"raw\",,\"file\":{\"driver\":\"file\",,\"filename\":\"/x\"}}"])
+                == ["W /x"])
         #expect(try disks(["-hda", "json:{'driver':'qcow2','file.filename':'x'}"]) == ["W /work/x"])
         #expect(try disks(["-hda", "json:{'driver':'nbd','host':'H','export':'e'}"]) == ["W@ nbd://h:10809/e"])
         // -drive says read-only=off itself, which goes before what its file name says.
-        #expect(try disks(["-drive", "file=json:{'driver':'raw',,'read-only':true,,'file.filename':'/x'}"]) == ["W /x"])
+        #expect(
+            try disks(["-drive", "file=json:{'driver':'raw',,'read-only':true,,'file.filename':'/x'}"]) == ["W /x"])
         #expect(try disks(["-drive", "readonly=on,file=json:{'driver':'raw',,'file.filename':'/x'}"]) == ["R /x"])
         #expect(try disks(["-drive", "file=json:{'driver':'file',,'filename':'/a\\u00e9\\n'}"]) == ["W /aé\n"])
     }
@@ -141,7 +149,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("-name web1", "web1"), ("-name guest=web2,debug-threads=on", "web2"), ("-name a -name process=b", "a"), ("-m 1", nil),
+        ("-name web1", "web1"), ("-name guest=web2,debug-threads=on", "web2"), ("-name a -name process=b", "a"),
+        ("-m 1", nil),
         ("-name a,guest=b", "b"),
     ])
     func nameIsFound(_ options: String, _ name: String?) throws {

@@ -15,10 +15,12 @@ import Testing
             for line in Self.commandLines {
                 let options = line.split(separator: " ").map(String.init)
                 let opened = try openedFiles(options, in: folder)
-                let command = try EmulatorCommandLine(arguments: [Self.emulator] + options, workingDirectory: folder) { path in
+                let command = try EmulatorCommandLine(arguments: [Self.emulator] + options, workingDirectory: folder) {
+                    path in
                     try String(contentsOfFile: path, encoding: .utf8)
                 }
-                let said = Dictionary(uniqueKeysWithValues: command.disks.map { (String($0.path), $0.mode != .readonly) })
+                let said = Dictionary(
+                    uniqueKeysWithValues: command.disks.map { (String($0.path), $0.mode != .readonly) })
                 #expect(said == opened, "\(line)")
             }
         }
@@ -41,8 +43,10 @@ import Testing
         try withFolder { folder in
             try makeImage(folder + "/a.img")
             for line in [
-                "-drive file=a.img,format=raw,if=virtio,readonly=off,readonly=on", "-drive file=a.img,format=raw,if=virtio,readonly=on,readonly=off",
-                "-drive file=a.img,format=raw,if=virtio,snapshot=on,snapshot=off", "-drive file=a.img,format=raw,if=virtio,snapshot=off,snapshot=on",
+                "-drive file=a.img,format=raw,if=virtio,readonly=off,readonly=on",
+                "-drive file=a.img,format=raw,if=virtio,readonly=on,readonly=off",
+                "-drive file=a.img,format=raw,if=virtio,snapshot=on,snapshot=off",
+                "-drive file=a.img,format=raw,if=virtio,snapshot=off,snapshot=on",
             ] {
                 let options = line.split(separator: " ").map(String.init)
                 let said = try parse([Self.emulator] + options, in: folder).disks
@@ -108,7 +112,8 @@ import Testing
         try #require(said.contains("\"return\""), "\(options): \(said)")
         var opened: [String: Bool] = [:]
         for name in try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd") {
-            guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/\(name)") else { continue }
+            guard let path = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/fd/\(name)")
+            else { continue }
             guard path.hasPrefix(folder + "/") else { continue }
             let info = try String(contentsOfFile: "/proc/\(pid)/fdinfo/\(name)", encoding: .utf8)
             let line = try #require(info.split(separator: "\n").first { $0.hasPrefix("flags:") })

@@ -30,12 +30,23 @@ import Testing
         (["-drive", "driver=file"], "the file disk has no filename"),
         (["-drive", "file.locking=off"], "the options of a disk don't name it"),
         (["-drive", "file=/x,backing.read-only=off"], "it makes a backing file writable without naming it"),
+        (
+            ["-drive", "file=/x,backing.driver=qcow2,backing.read-only=off"],
+            "it makes a backing file writable without naming it"
+        ),
+        (["-drive", "file=/x,data-file.driver=raw"], "the options of a disk don't name it"),
+        (["-drive", "flie=/x,if=virtio"], "the options of a disk don't name it"),
+        (["-drive", "driver=quorum,children=a"], "'children' is no list of block nodes"),
+        (["-blockdev", "raw,node-name=r"], "the options of a disk don't name it"),
         (["-drive", "file=/x,data-file.locking=off"], "the options of a disk don't name it"),
         (["-drive", "file=/x,backing=b"], "there is no block node 'b'"),
         (["-drive", "file=/x,backing=b,backing.driver=raw"], "'backing.driver' is given as a value and as a group"),
         (["-drive", "file=/x,a..b=c"], "'a..b' is no parameter name"),
         (["-drive", "id=a,file=/x", "-drive", "id=a,file=/y"], "the id 'a' is given to two disks"),
-        (["-drive", "id=a,file=/x", "-blockdev", "file,node-name=a,filename=/y"], "the name 'a' is given to two disks"),
+        (
+            ["-drive", "id=a,file=/x", "-blockdev", "file,node-name=a,filename=/y"],
+            "the name 'a' is given to two disks"
+        ),
         (["-drive", "file=json:{"], "the JSON lacks a key"),
         (["-drive", "file=json:[]"], "the JSON is no object"),
         (["-drive", "file=blkdebug:x"], "blkdebug"),
@@ -83,7 +94,8 @@ import Testing
     }
 
     @Test func controlCharactersAndLengthDontBreakTheLine() throws {
-        let message = try #require(refusal(["-drive", "file=/x\n\r\u{2028}\u{202e},readonly=?" + String(repeating: "y", count: 9000)]))
+        let message = try #require(
+            refusal(["-drive", "file=/x\n\r\u{2028}\u{202e},readonly=?" + String(repeating: "y", count: 9000)]))
         #expect(message.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x2028 && $0.value != 0x202e })
         #expect(message.utf8.count < 2000)
     }

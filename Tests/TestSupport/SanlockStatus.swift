@@ -49,7 +49,7 @@ public struct SanlockStatus: Sendable {
 
     init(parsing text: String) throws {
         for line in text.split(separator: "\n") {
-            let words = line.split(separator: " ", omittingEmptySubsequences: true).map(String.init)
+            let words = Self.words(line)
             guard words.count > 1 else { continue }
             switch words[0] {
             case "daemon": hostName = words[1]
@@ -78,6 +78,17 @@ public struct SanlockStatus: Sendable {
 
     private static func unreadable(_ line: Substring) -> TestFailure {
         TestFailure("can't understand this line of `sanlock client status`: \(line)")
+    }
+
+    /// Splits at spaces; sanlock writes a space inside a path as `\ `.
+    private static func words(_ line: Substring) -> [String] {
+        var words = [""]
+        var isEscaped = false
+        for character in line {
+            if character == " ", !isEscaped { words.append("") } else { words[words.count - 1].append(character) }
+            isEscaped = character == "\\" && !isEscaped
+        }
+        return words.filter { !$0.isEmpty }
     }
 
     /// Splits at colons; sanlock writes a colon inside a path as `\:`.

@@ -1,0 +1,220 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// SIGKILL to the supervisor, before the guest runs, as it starts, while it runs and while it stops.
+@Suite(.serialized) struct SupervisorKilledTests {
+    // MARK: Before the guest runs
+
+    @Test func killWhileWaitingForABusyLeaseLeavesNothing() throws {
+        let stage = try KillStage.shared()
+        try stage.hosts.formatLease(stage.disk)
+        let holder = try stage.hosts.second.hold(try stage.hosts.leaseText(stage.disk))
+        let record = HostileRecord(stage.hosts.scratch.file("\(stage.tag).pids"))
+        let program = try stage.hosts.scratch.start(
+            try stage.supervised(
+                ["--name", "guest", "--disk", stage.disk, "--wait", "60s"],
+                try Probe.command("hostile", "plain", record.path)))
+        try eventually(within: 5) { try stage.hosts.first.daemon.clientStatus().clients[program.pid] != nil }
+        pause(milliseconds: 400)
+        program.signal(SIGKILL)
+        try eventually(within: 1) { stage.strays.allSatisfy { $0.pid == holder.pid } }
+        holder.end()
+        try eventually(within: 5) { try !stage.isHeld() }
+        #expect(access(record.path, F_OK) != 0, "no guest may have run")
+        try stage.expectNothingLeft()
+    }
+
+    @Test func killWhileTheDaemonHangsLeavesNoLease() throws {
+        try withTwoHosts { hosts in
+            let stage = try KillStage(hosts)
+            try stage.takeAgain(name: "first")
+            let record = HostileRecord(hosts.scratch.file("\(stage.tag).pids"))
+            var killed: [ProcessIdentity] = []
+            // From the daemon's point of view these are connected, registered, or in the middle of an acquire.
+            for delay in [0.0, 1, 2, 4, 8, 200] {
+                hosts.first.daemon.cont()
+                let program = try hosts.scratch.start(
+                    try stage.supervised(
+                        ["--name", "guest\(Int(delay))", "--disk", stage.disk],
+                        try Probe.command("hostile", "plain", record.path)))
+                pause(milliseconds: delay)
+                hosts.first.daemon.stop()
+                pause(milliseconds: 20)
+                killed.append(program.identity)
+                program.signal(SIGKILL)
+                try eventually(within: 1, every: 5, "the end of what was started: \(stage.strays)") {
+                    stage.strays.isEmpty
+                }
+            }
+            hosts.first.daemon.cont()
+            try eventually(within: 2, every: 10) { try !stage.isHeld() }
+            try stage.expectNothingLeft()
+            #expect(killed.allSatisfy { !$0.exists })
+        }
+    }
+
+    @Test func killAtAnyMomentOfTheStartLeavesNothing() throws {
+        let stage = try KillStage.shared()
+        let seed = UInt64.random(in: 0...UInt64.max)
+        var random = SeededRandom(seed: seed)
+        print("killAtAnyMomentOfTheStartLeavesNothing: seed \(seed)")
+        var guestsThatRan = 0
+        for round in 0..<30 {
+            let record = HostileRecord(stage.hosts.scratch.file("\(stage.tag)-\(round).pids"))
+            let modes = ["plain", "setuid,double-fork", "close-fds,fork=3", "fork-chain"][round % 4]
+            let program = try stage.supervised(
+                ["--name", "guest", "--disk", stage.disk], try Probe.command("hostile", modes, record.path, "20")
+            ).start()
+            pause(milliseconds: Double.random(in: 0...30, using: &random))
+            let mayStillStart = program.isRunning
+            program.signal(SIGKILL)
+            try eventually(within: 1, every: 3, "seed \(seed), round \(round) (\(modes)): the end of \(stage.strays)") {
+                stage.strays.isEmpty
+            }
+            let outcome = try program.finish(timeout: 1)
+            #expect(mayStillStart && outcome.status == .signal(SIGKILL), "seed \(seed), round \(round): \(outcome)")
+            if record.isReady { guestsThatRan += 1 }
+        }
+        print("killAtAnyMomentOfTheStartLeavesNothing: \(guestsThatRan) of 30 guests were ready")
+        try stage.expectNothingLeft()
+    }
+
+    /// The guest's `execve` takes three seconds, as from a network file system: the supervisor dies in the middle of it.
+    @Test func killWhileTheGuestIsBeingExecutedLeavesNothing() throws {
+        let stage = try KillStage.shared()
+        let record = HostileRecord(stage.hosts.scratch.file("\(stage.tag).pids"))
+        let supervised = try stage.supervised(
+            ["--name", "guest", "--disk", stage.disk], try Probe.command("hostile", "plain", record.path, "20"))
+        let slow = supervised.prefixed(by: [
+            "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=execve", "-e", "inject=execve:delay_enter=3000000",
+            "--",
+        ])
+        let program = try stage.hosts.scratch.start(slow)
+        let keeper = try eventuallyFound(within: 10, "the keeper") {
+            processes(descendingFrom: program.pid).first { ProcessStatus($0.pid)?.name == "leasehold-keepr" }
+        }
+        let supervisor = try #require(ProcessStatus(keeper.pid)?.parent)
+        pause(milliseconds: 200)
+        kill(supervisor, SIGKILL)
+        try eventually(within: 1, every: 5, "the end of \(stage.strays)") {
+            stage.strays.allSatisfy { $0.pid == program.pid }
+        }
+        #expect(access(record.path, F_OK) != 0, "the guest was not to run any more")
+        program.end()
+        try stage.expectNothingLeft()
+    }
+
+    // MARK: While it runs and stops
+
+    @Test(arguments: ["ignore-signals", "block-signals,setuid,double-fork", "stop,fork=2"])
+    func killWhileAStubbornGuestIsBeingStopped(modes: String) throws {
+        let stage = try KillStage.shared()
+        let guest = try stage.start("timestamps,\(modes)", options: ["--stop-timeout", "30s"])
+        let stopping = try stage.hosts.scratch.start(try stage.cli(["stop", "guest"]))
+        try eventually(within: 5) {
+            try stage.leasehold("status", "guest", "--json").json()["state"] == "stopping"
+        }
+        #expect(try guest.record.living().isEmpty == false)
+        let hunter = try LeaseHunter(stage)
+        guest.supervisor.signal(SIGKILL)
+        try guest.record.waitUntilGone(within: 1)
+        #expect(try guest.record.lastAliveNanoseconds() < (try hunter.gotNanoseconds()))
+        let told = try stopping.finish(timeout: 5)
+        #expect(told.status == .exit(69) && told.errors.split(separator: "\n").count == 1, "\(told)")
+        try hunter.end()
+        try stage.expectNothingLeft()
+    }
+
+    @Test(arguments: ["", "-daemonize", "-runas nobody", "-daemonize -runas nobody"])
+    func realEmulatorDies(options: String) throws {
+        let stage = try KillStage.shared()
+        let monitor = stage.hosts.scratch.file("\(stage.tag).qmp")
+        let more = options.split(separator: " ").map(String.init)
+        let program = try stage.hosts.scratch.start(
+            try stage.supervised(["--name", "guest"], QEMU.command(disks: [stage.disk], qmpSocket: monitor, more: more)))
+        _ = try QMP(monitor)
+        if options.contains("-daemonize") { try #require(try program.wait(timeout: 10) == .exit(0)) }
+        try eventually(within: 5) { try stage.leasehold("status", "guest", "--json").json()["state"] == "running" }
+        let status = try stage.leasehold("status", "guest", "--json").json()
+        let supervisor = try #require(status["supervisorPid"]?.integer.map { pid_t($0) })
+        let child = try #require(status["childPid"]?.integer.flatMap { ProcessIdentity(living: pid_t($0)) })
+        #expect(ProcessStatus(child.pid)?.name.hasPrefix("qemu-system") == true)
+        let hunter = try LeaseHunter(stage)
+        kill(supervisor, SIGKILL)
+        try eventually(within: 1) { !child.exists }
+        let ended = monotonicNanoseconds()
+        // The guest's end is seen up to some milliseconds late here, and the lease's in the other process at once.
+        #expect(try hunter.gotNanoseconds() + 50_000_000 > ended)
+        try eventually(within: 1) { stage.strays.allSatisfy { $0.pid == hunter.program.pid } }
+        try hunter.end()
+        try stage.expectNothingLeft()
+    }
+
+    @Test func killOfTheCallersWholeGroupEndsAll() throws {
+        let stage = try KillStage.shared()
+        let record = HostileRecord(stage.hosts.scratch.file("\(stage.tag).pids"))
+        let supervisor = try stage.supervised(
+            ["--name", "guest", "--disk", stage.disk],
+            try Probe.command("hostile", "timestamps,double-fork,setuid,fork=3", record.path, "30"))
+        var caller = supervisor.prefixed(by: ["sh", "-c", "\"$@\"; exit $?", "caller"])
+        caller.inheritance.newProcessGroup = true
+        let program = try stage.hosts.scratch.start(caller)
+        try record.waitUntilReady()
+        let hunter = try LeaseHunter(stage)
+        kill(-program.pid, SIGKILL)
+        try record.waitUntilGone(within: 1)
+        #expect(try record.lastAliveNanoseconds() < (try hunter.gotNanoseconds()))
+        try eventually(within: 1) { stage.strays.isEmpty }
+        try hunter.end()
+        try stage.expectNothingLeft()
+    }
+
+    // MARK: Straight after
+
+    /// sanlock gives a dead client's leases back some milliseconds later: a start in between waits and doesn't fail. The
+    /// dead supervisor is left unreaped, as busy callers do.
+    @Test(arguments: ["guest", "other"], ["disk", "lease", "shared-disk"])
+    func startAtOnceAfterAKillSucceeds(name: String, kind: String) throws {
+        let stage = try KillStage.shared()
+        try stage.hosts.formatLease(stage.disk)
+        let lease = kind == "lease" ? ["--lease", try stage.hosts.leaseText(stage.disk)] : ["--disk", stage.disk]
+        let first = kind == "shared-disk" ? ["--shared-disk", stage.disk] : lease
+        var unreaped: [RunningProgram] = []
+        var failures: [String] = []
+        for round in 0..<10 {
+            let guest = try stage.supervised(
+                ["--name", "guest"] + first, try Probe.command("print-and-close", "up", "20")
+            ).start()
+            unreaped.append(guest)
+            do {
+                try guest.waitForOutput("up")
+            } catch {
+                failures.append("round \(round), first: \(error)")
+                continue
+            }
+            if round % 2 == 0 { pause(milliseconds: 30) }
+            kill(guest.pid, SIGKILL)
+            let next = try stage.supervised(["--name", name] + lease, try Probe.command("exit", "0")).run()
+            if next.status != .exit(0) { failures.append("round \(round), next: \(next)") }
+        }
+        for program in unreaped { try program.wait(timeout: 2) }
+        #expect(failures.isEmpty, "\(failures.joined(separator: "\n"))")
+        try stage.expectNothingLeft()
+    }
+}
+
+/// SplitMix64: the same numbers from the same seed.
+struct SeededRandom: RandomNumberGenerator {
+    private var state: UInt64
+
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+}

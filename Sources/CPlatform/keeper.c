@@ -76,33 +76,11 @@ static void fail(int pipe, enum leasehold_step step)
 	_exit(127);
 }
 
-static void restore_signals(struct leasehold_signals signals)
-{
-	struct sigaction action;
-	sigset_t mask;
-
-	sigemptyset(&mask);
-	for (int signal = 1; signal <= 64; signal++) {
-		if (signal == 32 || signal == 33)
-			continue;
-		if (signal != SIGKILL && signal != SIGSTOP) {
-			memset(&action, 0, sizeof action);
-			action.sa_handler = signals.ignored & (1ull << (signal - 1)) ? SIG_IGN : SIG_DFL;
-			sigaction(signal, &action, NULL);
-		}
-		if (signals.blocked & (1ull << (signal - 1)))
-			sigaddset(&mask, signal);
-	}
-	sigprocmask(SIG_SETMASK, &mask, NULL);
-}
-
 static void become_guest(const struct leasehold_start *start, pid_t keeper, int error_pipe)
 {
 	// The parent's thread is the keeper's only one, so that the signal comes with the keeper's death and not before.
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != keeper)
 		fail(error_pipe, LEASEHOLD_STEP_PARENT);
-	if (setpgid(0, start->process_group) < 0)
-		fail(error_pipe, LEASEHOLD_STEP_GROUP);
 	if (start->closed_in_guest >= 0)
 		close(start->closed_in_guest);
 	if (start->lease_socket >= 0) {
@@ -121,24 +99,41 @@ static void become_guest(const struct leasehold_start *start, pid_t keeper, int 
 			fail(error_pipe, LEASEHOLD_STEP_DESCRIPTOR);
 		}
 	}
-	restore_signals(start->signals);
+	leasehold_caller_restore(&start->caller);
 	execve(start->executable, start->arguments, start->environment);
+	if (errno == ENOEXEC) {
+		// As execvp has it, and every shell.
+		execve(start->shell_arguments[0], start->shell_arguments, start->environment);
+		errno = ENOEXEC;
+	}
 	fail(error_pipe, LEASEHOLD_STEP_EXEC);
 }
 
 // --- killing ---
 
+struct killing {
+	const struct leasehold_process *spared;
+	int spared_count;
+	int killed;
+};
+
 static bool kill_one(pid_t child, void *context)
 {
-	(void)context;
+	struct killing *killing = context;
+
+	for (int index = 0; index < killing->spared_count; index++)
+		if (killing->spared[index].pid == child &&
+		    killing->spared[index].start_time == leasehold_start_time(child))
+			return true;
 	kill(child, SIGKILL);
+	killing->killed++;
 	return true;
 }
 
 // As leasehold_kill_children, and the wait status of one child where that one was reaped.
-static int kill_pass(pid_t wanted, int *wanted_status)
+static int kill_pass(struct killing *killing, pid_t wanted, int *wanted_status)
 {
-	int children = for_each_child(kill_one, NULL);
+	int children = for_each_child(kill_one, killing);
 
 	if (children < 0 && wanted > 0)
 		kill(wanted, SIGKILL);
@@ -151,17 +146,42 @@ static int kill_pass(pid_t wanted, int *wanted_status)
 		if (ended < 0)
 			return errno == ECHILD ? 0 : -1;
 		if (ended == 0)
-			return children > 0 ? children : 1;
+			return children < 0 ? -1 : killing->killed;
 		if (ended == wanted)
 			*wanted_status = status;
 	}
 }
 
-int leasehold_kill_children(void)
+int leasehold_kill_children(const struct leasehold_process *spared, int spared_count)
 {
+	struct killing killing = { spared, spared_count, 0 };
 	int status;
 
-	return kill_pass(0, &status);
+	return kill_pass(&killing, 0, &status);
+}
+
+struct listing {
+	struct leasehold_process *children;
+	int room;
+	int count;
+};
+
+static bool list_one(pid_t child, void *context)
+{
+	struct listing *listing = context;
+
+	if (listing->count == listing->room)
+		return false;
+	listing->children[listing->count++] =
+		(struct leasehold_process){ .pid = child, .start_time = leasehold_start_time(child) };
+	return true;
+}
+
+int leasehold_children(struct leasehold_process *children, int room)
+{
+	struct listing listing = { children, room, 0 };
+
+	return for_each_child(list_one, &listing) < 0 ? -1 : listing.count;
 }
 
 static void drain_child_signals(struct keeper *keeper, int milliseconds)
@@ -180,7 +200,11 @@ static int kill_everything(struct keeper *keeper)
 {
 	int pause = 1, status = SIGKILL;
 
-	while (kill_pass(keeper->guest, &status) != 0) {
+	for (;;) {
+		struct killing killing = { NULL, 0, 0 };
+
+		if (kill_pass(&killing, keeper->guest, &status) == 0)
+			break;
 		drain_child_signals(keeper, pause);
 		if (pause < 100)
 			pause *= 2;
@@ -334,6 +358,24 @@ static void close_others(const struct keeper *keeper)
 	syscall(SYS_close_range, next, ~0u, 0);
 }
 
+// Waits until the error pipe says how the exec went: that may take as long as the program's file system does. False where
+// the supervisor is gone by then, or has ordered the end.
+static bool wait_for_exec(struct keeper *keeper, int error_pipe)
+{
+	struct pollfd wait[] = { { .fd = error_pipe, .events = POLLIN },
+	                         { .fd = keeper->supervisor, .events = POLLIN },
+	                         { .fd = keeper->reports, .events = POLLIN } };
+
+	for (;;) {
+		if (poll(wait, 3, -1) < 0)
+			continue;
+		if (wait[1].revents || (wait[2].revents && obey(keeper)))
+			return false;
+		if (wait[0].revents)
+			return true;
+	}
+}
+
 static void start_guest(struct keeper *keeper, const struct leasehold_start *start)
 {
 	struct leasehold_report failure = { .kind = LEASEHOLD_GUEST_FAILED, .step = LEASEHOLD_STEP_FORK };
@@ -348,10 +390,15 @@ static void start_guest(struct keeper *keeper, const struct leasehold_start *sta
 	if (keeper->guest == 0)
 		become_guest(start, own, error_pipe[1]);
 	close(error_pipe[1]);
+	// In a session of its own, the keeper doesn't count where the kernel asks whether somebody is left to continue the
+	// guest's process group; and no signal to the caller's group can take keeper and supervisor together.
+	setsid();
 
-	ssize_t size;
-	while ((size = read(error_pipe[0], &failure, sizeof failure)) < 0 && errno == EINTR)
-		;
+	if (!wait_for_exec(keeper, error_pipe[0])) {
+		end_guest(keeper);
+		_exit(0);
+	}
+	ssize_t size = read(error_pipe[0], &failure, sizeof failure);
 	if (size == sizeof failure) {
 		kill_everything(keeper);
 		report(keeper, failure);
@@ -367,8 +414,6 @@ static void run_keeper(const struct leasehold_start *start, int reports, int sup
 	                         .adopts = start->adopts };
 	sigset_t child;
 
-	// A group of its own, so that a signal to the caller's group can't end supervisor and keeper together.
-	setpgid(0, 0);
 	prctl(PR_SET_NAME, "leasehold-keepr");
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		_exit(125);

@@ -17,30 +17,56 @@ public struct GuestClaim: ~Copyable {
         case pathTooLong(String)
     }
 
+    /// What a killed supervisor had left under the name, and was ended.
+    public let ended: Leftover?
+
     /// Takes a name. What a supervisor that was killed left under it is ended and removed first.
     public init(_ name: GuestName, in directory: RunDirectory) throws(Failure) {
         let paths = directory.guest(name)
         guard paths.control.utf8.count <= UnixSocket.longestPath else { throw .pathTooLong(paths.control) }
+        var ended: Leftover?
+        lock = try GuestClaim.take(paths, in: directory, ending: &ended)
+        self.paths = paths
+        self.ended = ended
+    }
+
+    private static func take(
+        _ paths: GuestPaths, in directory: RunDirectory, ending ended: inout Leftover?
+    ) throws(Failure) -> LifeLock {
         do throws(SystemError) {
             try Files.makeDirectories(directory.guests, mode: 0o755)
             try Files.makeDirectory(directory.exits, mode: 0o755)
             let section = try DirectoryLock(on: directory.guests)
             defer { _ = section }
-            if try Files.kind(of: paths.directory) != nil, paths.livingSupervisor == nil { Leftover(paths)?.end() }
-            try Files.makeDirectory(paths.directory, mode: 0o700)
-            guard let lock = try LifeLock(on: paths.supervisorPid) else {
-                throw SystemError("lock", on: paths.supervisorPid, number: EWOULDBLOCK)
+            if try Files.kind(of: paths.directory) != nil, var leftover = Leftover(paths) {
+                leftover.end(in: directory)
+                if leftover.hadProcesses { ended = leftover }
             }
-            self.paths = paths
-            self.lock = lock
+            return try lock(paths)
         } catch {
             if error.number == EWOULDBLOCK, let pid = paths.livingSupervisor { throw .inUse(supervisorPid: pid) }
             throw .unusable(error)
         }
     }
 
+    private static func lock(_ paths: GuestPaths) throws(SystemError) -> LifeLock {
+        try Files.makeDirectory(paths.directory, mode: 0o700)
+        do throws(SystemError) {
+            guard let lock = try LifeLock(on: paths.supervisorPid) else {
+                throw SystemError("lock", on: paths.supervisorPid, number: EWOULDBLOCK)
+            }
+            return lock
+        } catch {
+            // Nothing is left of an attempt that failed, and nothing is touched of a guest that runs.
+            if error.number != EWOULDBLOCK { paths.remove() }
+            throw error
+        }
+    }
+
     /// Removes the guest's directory. The lock goes with the process.
     public borrowing func remove() {
+        let section = try? DirectoryLock(on: "\(paths.directory)/..")
+        defer { _ = section }
         paths.remove()
     }
 }

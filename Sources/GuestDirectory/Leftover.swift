@@ -1,3 +1,4 @@
+import ControlProtocol
 import Glibc
 import Platform
 
@@ -9,40 +10,61 @@ public struct Leftover: Sendable {
     public let name: String
     /// Its process, where that still lives.
     public let guest: ProcessIdentity?
+    /// Whether any process of it had to be killed. Known once it was ended.
+    public private(set) var hadProcesses = false
+    private let state: GuestState?
 
     /// Looks at a guest's directory; nil where its supervisor lives, or where one is just starting.
     public init?(_ paths: GuestPaths) {
         guard paths.livingSupervisor == nil else { return nil }
         self.paths = paths
-        let state = paths.readState()
+        state = paths.readState()
         name = state?.status.name ?? paths.fileName
-        guest = state?.child.flatMap { $0.exists ? $0 : nil }
+        guest = state?.child.flatMap { $0.isAlive ? $0 : nil }
     }
 
-    /// Kills the guest and what is below it, and removes the files. Waits up to two seconds for the end, so that the
-    /// leases are about to be free on return.
-    ///
-    /// - Returns: whether a guest was there to be killed.
-    @discardableResult
-    public func end() -> Bool {
-        defer { paths.remove() }
-        guard let guest else { return false }
-        // Looked up before the guest dies: afterwards its children are some other process's.
-        let below = guest.descendants()
-        var killed = guest.signal(SIGKILL)
-        for process in below { killed = process.signal(SIGKILL) || killed }
-        for _ in 0..<400 where ([guest] + below).contains(where: { $0.isAlive }) { usleep(5000) }
-        return killed
+    /// Kills the guest and all that is left of it, writes the exit record, and removes the files. Waits up to two seconds
+    /// for the end, so that the leases are about to be free on return. Where something can't die, the files stay for the
+    /// next one to look.
+    public mutating func end(in directory: RunDirectory) {
+        for attempt in 0..<400 {
+            // Looked up before the guest dies: afterwards its children are some other process's. What it let go before
+            // is known by the socket that it inherited.
+            let living = processes().filter(\.isAlive)
+            if living.isEmpty { break }
+            hadProcesses = true
+            for process in living { process.signal(SIGKILL) }
+            if attempt == 399 { return }
+            usleep(5000)
+        }
+        writeExit(in: directory)
+        paths.remove()
     }
 
-    /// All of them in a run directory. Taken under the lock that starts take, so that a start in progress is not
-    /// mistaken for one.
+    private func processes() -> [ProcessIdentity] {
+        let tree = guest.map { [$0] + $0.descendants() } ?? []
+        return tree + (state?.leaseSocket.map(ProcessIdentity.holding(socket:)) ?? [])
+    }
+
+    private func writeExit(in directory: RunDirectory) {
+        guard let state, state.child != nil else { return }
+        let now = Clock.wallTime()
+        let time = rfc3339(secondsSince1970: now.seconds, nanoseconds: Int32(now.milliseconds) * 1_000_000)
+        let exit = WireExit(
+            name: state.status.name, uuid: state.status.uuid, signal: SIGKILL, reason: .supervisorFailed, time: time,
+            leasesFree: true)
+        let path = "\(directory.exits)/\(paths.fileName).json"
+        try? Files.writeWhole(Array((exit.json.prettyDescription + "\n").utf8), to: path)
+    }
+
+    /// Ends all of them in a run directory. Under the lock that starts take, so that a start in progress is not mistaken
+    /// for one.
     public static func endAll(in directory: RunDirectory) -> [Leftover] {
         guard let section = try? DirectoryLock(on: directory.guests) else { return [] }
         defer { _ = section }
         return directory.guestDirectories().compactMap { paths in
-            guard let leftover = Leftover(paths) else { return nil }
-            leftover.end()
+            guard !paths.hasLivingSupervisor, var leftover = Leftover(paths) else { return nil }
+            leftover.end(in: directory)
             return leftover
         }
     }

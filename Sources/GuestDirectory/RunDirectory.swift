@@ -62,6 +62,9 @@ public struct GuestPaths: Equatable, Sendable {
     /// The pid of the supervisor that lives, as the kernel tells; nil where none does.
     public var livingSupervisor: Int32? { LifeLock.holder(of: supervisorPid) }
 
+    /// Whether one lives, at the cost of one look.
+    var hasLivingSupervisor: Bool { LifeLock.isHeld(supervisorPid) }
+
     /// What was written of the guest last; nil where nothing readable is there.
     public func readState() -> GuestState? {
         guard let bytes = try? Files.read(state, limit: 1 << 20), let json = try? JSON(parsing: bytes),
@@ -73,19 +76,26 @@ public struct GuestPaths: Equatable, Sendable {
         {
             child = ProcessIdentity(pid: pid, startTime: startTime)
         }
-        return GuestState(status: status, child: child)
+        var socket: UInt64?
+        if case .integer(let inode) = object["leaseSocketInode"] { socket = UInt64(exactly: inode) }
+        return GuestState(status: status, child: child, leaseSocket: socket)
     }
 
     /// Writes it, whole.
     public func write(_ state: GuestState) throws(SystemError) {
         guard case .object(var object) = state.status.json else { return }
         object["childStartTime"] = state.child.map { .integer(Int64(clamping: $0.startTime)) }
+        object["leaseSocketInode"] = state.leaseSocket.map { .integer(Int64(clamping: $0)) }
         try Files.writeWhole(Array((JSON.object(object).prettyDescription + "\n").utf8), to: self.state, mode: 0o600)
     }
 
-    /// Removes the files and the directory. What can't be removed stays.
+    /// Removes the files and the directory, the one with the lock last: without it, the rest would be a leftover. What
+    /// can't be removed stays.
     public func remove() {
-        for name in (try? Files.names(in: directory)) ?? [] { try? Files.remove("\(directory)/\(name)") }
+        for name in (try? Files.names(in: directory)) ?? [] where name != "supervisor.pid" {
+            try? Files.remove("\(directory)/\(name)")
+        }
+        try? Files.remove(supervisorPid)
         try? Files.removeDirectory(directory)
     }
 }
@@ -96,10 +106,13 @@ public struct GuestState: Equatable, Sendable {
     public var status: WireStatus
     /// The guest's process.
     public var child: ProcessIdentity?
+    /// The inode of the registered sanlock socket, which every process of the guest has inherited.
+    public var leaseSocket: UInt64?
 
-    /// States both.
-    public init(status: WireStatus, child: ProcessIdentity?) {
+    /// States all of it.
+    public init(status: WireStatus, child: ProcessIdentity?, leaseSocket: UInt64?) {
         self.status = status
         self.child = child
+        self.leaseSocket = leaseSocket
     }
 }

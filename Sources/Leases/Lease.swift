@@ -17,6 +17,18 @@ public struct LeaseResource: Hashable, Sendable {
     /// Where in it, in bytes.
     public var offsetBytes: UInt64
 
+    /// The same bytes: texts that only look the same name different files.
+    public static func == (left: LeaseResource, right: LeaseResource) -> Bool {
+        left.lockspace.utf8.elementsEqual(right.lockspace.utf8) && left.name.utf8.elementsEqual(right.name.utf8)
+            && left.path.utf8.elementsEqual(right.path.utf8) && left.offsetBytes == right.offsetBytes
+    }
+
+    /// Of the parts that are never written in two ways.
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(offsetBytes)
+        for byte in name.utf8 { hasher.combine(byte) }
+    }
+
     /// Names a place; nothing is looked at.
     public init(lockspace: String, name: String, path: String, offsetBytes: UInt64) {
         self.lockspace = lockspace

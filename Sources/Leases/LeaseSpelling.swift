@@ -15,7 +15,7 @@ extension LeaseRequest {
                 throw LeaseSpellingError("the \(what)'s name is not 1 to 48 bytes")
             }
         }
-        guard fields[2].hasPrefix("/"), fields[2].utf8.count < 1024 else {
+        guard fields[2].utf8.first == UInt8(ascii: "/"), fields[2].utf8.count < 1024 else {
             throw LeaseSpellingError("the path is not an absolute one of less than 1024 bytes")
         }
         guard let offset = UInt64(fields[3]), fields[3].first != "+" else {
@@ -46,7 +46,9 @@ extension LeaseRequest {
         var fields = [""]
         var isEscaped = false
         for character in spelling.unicodeScalars {
-            guard character != "\0" else { throw LeaseSpellingError("it has a NUL in it") }
+            guard character != "\0", character != "\u{fffd}" else {
+                throw LeaseSpellingError("it has bytes in it that are no text")
+            }
             if isEscaped {
                 fields[fields.count - 1].unicodeScalars.append(character)
                 isEscaped = false

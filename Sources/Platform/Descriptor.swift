@@ -82,11 +82,16 @@ public enum InheritedDescriptors {
         if null > 2 { Glibc.close(null) }
     }
 
-    /// Raises the soft limit of open descriptors to the hard one, for the supervisor's clients.
-    public static func raiseLimit() {
+    /// The number that tells an open socket from every other, in /proc/PID/fd of whoever holds it.
+    public static func inode(of number: Int32) -> UInt64? {
+        var status = stat()
+        return fstat(number, &status) == 0 ? UInt64(status.st_ino) : nil
+    }
+
+    /// How many descriptors this process may have.
+    public static func limit() -> Int {
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        return Int(clamping: limit.rlim_cur)
     }
 }

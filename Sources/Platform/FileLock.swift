@@ -29,13 +29,18 @@ public struct LifeLock: ~Copyable {
     /// The pid of the process that holds the lock, as it wrote it; nil where nobody does, or there is no such file.
     /// 0: it has not written it yet.
     public static func holder(of path: String) -> Int32? {
-        guard let file = try? Files.open(path, O_RDONLY | O_NONBLOCK) else { return nil }
+        guard isHeld(path) else { return nil }
+        let text = (try? Files.read(path, limit: 32)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        return Int32(text.prefix { $0 != "\n" }) ?? 0
+    }
+
+    /// Whether some process holds the lock.
+    public static func isHeld(_ path: String) -> Bool {
+        guard let file = try? Files.open(path, O_RDONLY | O_NONBLOCK) else { return false }
         var lock = flock()
         // A read-only descriptor may ask for a write lock, it can't take one.
         lock.l_type = Int16(F_WRLCK)
-        guard fcntl(file.number, leasehold_get_lock, &lock) == 0, lock.l_type != Int16(F_UNLCK) else { return nil }
-        let text = (try? Files.read(path, limit: 32)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-        return Int32(text.prefix { $0 != "\n" }) ?? 0
+        return fcntl(file.number, leasehold_get_lock, &lock) == 0 && lock.l_type != Int16(F_UNLCK)
     }
 }
 

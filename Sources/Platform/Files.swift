@@ -161,6 +161,15 @@ public enum Files {
         try checked("chmod", on: path) { chmod(path, mode) }
     }
 
+    /// Where a symbolic link points; nil where there is none.
+    public static func linkTarget(_ path: String) -> String? {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4096) { buffer in
+            guard let start = buffer.baseAddress else { return nil }
+            let size = readlink(path, start, buffer.count)
+            return size < 0 ? nil : String(decoding: UnsafeRawBufferPointer(start: start, count: size), as: UTF8.self)
+        }
+    }
+
     /// Whether this process may write and search the directory. Source: `man 2 access`.
     public static func isWritableDirectory(_ path: String) -> Bool {
         access(path, W_OK | X_OK) == 0

@@ -6,11 +6,11 @@ public struct GuestStart: Sendable {
     /// The program's path.
     public var executable: String
     /// Its arguments, the name it is called by first.
-    public var arguments: [String]
+    public var arguments: StringVector
     /// Its environment, `NAME=VALUE`.
-    public var environment: [String]
-    /// The signals that the caller had set.
-    public var signals: CallerSignals
+    public var environment: StringVector
+    /// What the caller had set.
+    public var caller: Caller
     /// The registered sanlock socket, which guest and keeper inherit; nil: there is none.
     public var leaseSocket: Int32?
     /// The number of that socket in the guest, above the caller's descriptors.
@@ -22,13 +22,13 @@ public struct GuestStart: Sendable {
 
     /// All of it; who starts decides each.
     public init(
-        executable: String, arguments: [String], environment: [String], signals: CallerSignals, leaseSocket: Int32?,
+        executable: String, arguments: StringVector, environment: StringVector, caller: Caller, leaseSocket: Int32?,
         guestLeaseSocket: Int32, closedInGuest: Int32?, mayDaemonize: Bool
     ) {
         self.executable = executable
         self.arguments = arguments
         self.environment = environment
-        self.signals = signals
+        self.caller = caller
         self.leaseSocket = leaseSocket
         self.guestLeaseSocket = guestLeaseSocket
         self.closedInGuest = closedInGuest
@@ -61,29 +61,17 @@ public final class Keeper {
 
     /// Forks the keeper, which starts the guest and reports how that went.
     public init(starting start: borrowing GuestStart) throws(SystemError) {
-        var arguments = start.arguments.map { strdup($0) } + [nil]
-        var environment = start.environment.map { strdup($0) } + [nil]
-        let executable = strdup(start.executable)
-        defer {
-            for pointer in arguments { free(pointer) }
-            for pointer in environment { free(pointer) }
-            free(executable)
-        }
         var socket: Int32 = -1
-        var failure: SystemError?
-        let pid = arguments.withUnsafeMutableBufferPointer { arguments in
-            environment.withUnsafeMutableBufferPointer { environment -> pid_t in
-                var plan = leasehold_start(
-                    executable: executable, arguments: arguments.baseAddress, environment: environment.baseAddress,
-                    signals: start.signals.value, process_group: getpgrp(), lease_socket: start.leaseSocket ?? -1,
-                    guest_lease_socket: start.guestLeaseSocket, closed_in_guest: start.closedInGuest ?? -1,
-                    adopts: start.mayDaemonize)
-                let pid = leasehold_keeper_start(&plan, &socket)
-                if pid < 0 { failure = SystemError("fork") }
-                return pid
-            }
+        let shell = start.arguments.replacingFirst(with: ["/bin/sh", start.executable])
+        let pid = start.executable.withCString { executable in
+            var plan = leasehold_start(
+                executable: executable, arguments: start.arguments.pointer, environment: start.environment.pointer,
+                shell_arguments: shell.pointer, caller: start.caller.state, lease_socket: start.leaseSocket ?? -1,
+                guest_lease_socket: start.guestLeaseSocket, closed_in_guest: start.closedInGuest ?? -1,
+                adopts: start.mayDaemonize)
+            return leasehold_keeper_start(&plan, &socket)
         }
-        if let failure { throw failure }
+        if pid < 0 { throw SystemError("fork") }
         self.pid = pid
         reports = Descriptor(adopting: socket)
     }
@@ -142,7 +130,6 @@ public final class Keeper {
         switch leasehold_step(rawValue: UInt32(number)) {
         case LEASEHOLD_STEP_FORK: return "fork"
         case LEASEHOLD_STEP_PARENT: return "prctl"
-        case LEASEHOLD_STEP_GROUP: return "setpgid"
         case LEASEHOLD_STEP_DESCRIPTOR: return "dup2"
         default: return "exec"
         }

@@ -39,6 +39,18 @@ public struct ProcessIdentity: Equatable, Sendable {
         leasehold_signal_process(pid, startTime, number) == 0
     }
 
+    /// The processes but this one that hold a socket open, as far as this process may look.
+    public static func holding(socket inode: UInt64) -> [ProcessIdentity] {
+        let wanted = "socket:[\(inode)]"
+        return ((try? Files.names(in: "/proc")) ?? []).compactMap { name in
+            guard let pid = Int32(name), pid != getpid(), let numbers = try? Files.names(in: "/proc/\(pid)/fd") else {
+                return nil
+            }
+            let holds = numbers.contains { Files.linkTarget("/proc/\(pid)/fd/\($0)") == wanted }
+            return holds ? ProcessIdentity(runningAs: pid) : nil
+        }
+    }
+
     /// The processes below this one, nearest first. A look that may be out of date as it is returned.
     public func descendants() -> [ProcessIdentity] {
         var parents: [Int32: [Int32]] = [:]

@@ -34,14 +34,6 @@ final class ResourceArguments {
         pointers.withUnsafeMutableBufferPointer { body($0) }
     }
 
-    /// Reads a resource with at least one disk.
-    static func resource(at pointer: UnsafeMutablePointer<sanlk_resource>) -> LeaseResource {
-        let disk = disk(of: pointer)
-        return LeaseResource(
-            lockspace: text(pointer.pointee.lockspace_name), name: text(pointer.pointee.name),
-            path: text(disk.pointee.path), offsetBytes: disk.pointee.offset)
-    }
-
     private static func disk(of resource: UnsafeMutablePointer<sanlk_resource>) -> UnsafeMutablePointer<sanlk_disk> {
         (UnsafeMutableRawPointer(resource) + MemoryLayout<sanlk_resource>.size)
             .assumingMemoryBound(to: sanlk_disk.self)

@@ -26,26 +26,31 @@ enum SanlockCalls {
             })
     }
 
-    /// Gives back all leases of a process; they are free on return.
-    static func releaseAll(of pid: Int32) throws(SanlockCode) {
-        try check(sanlock_release(-1, pid, UInt32(SANLK_REL_ALL), 0, nil))
+    /// Gives back up to eight leases of a process; they are free on return. One that isn't held makes the call fail, the
+    /// others are given back all the same.
+    ///
+    /// By name: `SANLK_REL_ALL` overruns an array of eight in the daemon (3.8.5) where more are held.
+    static func release(_ requests: ArraySlice<LeaseRequest>, of pid: Int32) throws(SanlockCode) {
+        let arguments = ResourceArguments(requests)
+        try check(
+            arguments.withPointers { sanlock_release(-1, pid, 0, Int32($0.count), $0.baseAddress) })
     }
 
-    /// The lver of each exclusive lease that a process holds.
-    static func versions(of pid: Int32) throws(SanlockCode) -> [LeaseResource: UInt64] {
+    /// The lver of each exclusive lease that a process holds, by lockspace and resource.
+    static func versions(of pid: Int32) throws(SanlockCode) -> [[String]: UInt64] {
         var count: Int32 = 0
-        var text: UnsafeMutablePointer<CChar>?
-        try check(sanlock_inquire(-1, pid, 0, &count, &text))
-        defer { free(text) }
-        guard let text, count > 0 else { return [:] }
+        var state: UnsafeMutablePointer<CChar>?
+        try check(sanlock_inquire(-1, pid, 0, &count, &state))
+        defer { free(state) }
+        guard let state, count > 0 else { return [:] }
         var list: UnsafeMutablePointer<UnsafeMutablePointer<sanlk_resource>?>?
-        try check(sanlock_state_to_args(text, &count, &list))
+        try check(sanlock_state_to_args(state, &count, &list))
         guard let list else { return [:] }
-        var versions: [LeaseResource: UInt64] = [:]
+        var versions: [[String]: UInt64] = [:]
         for index in 0..<Int(count) {
             guard let pointer = list[index] else { continue }
             if pointer.pointee.flags & UInt32(SANLK_RES_SHARED) == 0, pointer.pointee.num_disks > 0 {
-                versions[ResourceArguments.resource(at: pointer)] = pointer.pointee.lver
+                versions[[text(pointer.pointee.lockspace_name), text(pointer.pointee.name)]] = pointer.pointee.lver
             }
             free(pointer)
         }

@@ -12,6 +12,8 @@ public final class SanlockDriver: LeaseDriver {
     private let records: HolderRecords
     private let pid: Int32
     private let socket = Mutex<Int32?>(nil)
+    /// What sanlock may hold for this process: what it was asked for and not told to give back.
+    private let asked = Mutex<[LeaseRequest]>([])
 
     /// A driver that has not spoken to the daemon yet.
     public init(settings: SanlockSettings) {
@@ -71,7 +73,7 @@ public final class SanlockDriver: LeaseDriver {
                 try acquireAll(requests)
                 return held(requests)
             } catch {
-                release()
+                try? releaseAll()
                 switch error.code.outcome {
                 case .lockspaceGone where !hasJoined && error.request.disk != nil:
                     hasJoined = true
@@ -102,9 +104,17 @@ public final class SanlockDriver: LeaseDriver {
 
     /// Gives all leases back; they are free on return.
     public func releaseAll() throws(LeaseFailure) {
-        do throws(SanlockCode) { try SanlockCalls.releaseAll(of: pid) } catch {
-            throw LeaseFailure(error.outcome, detail: "the leases were not given back: \(error.explanation)")
+        let requests = asked.withLock { $0 }
+        var failure: SanlockCode?
+        for some in SanlockDriver.calls(for: requests) {
+            do throws(SanlockCode) { try SanlockCalls.release(some, of: pid) } catch { failure = failure ?? error }
         }
+        if let failure {
+            throw LeaseFailure(
+                failure.outcome, detail: "the leases were not all given back (\(failure.symbol)); they are free when "
+                    + "this process has ended")
+        }
+        asked.withLock { $0 = [] }
     }
 
     /// The lockspaces as the daemon has joined them.
@@ -145,10 +155,10 @@ private struct RefusedLease: Error {
 
 extension SanlockDriver {
     private func acquireAll(_ requests: [LeaseRequest]) throws(RefusedLease) {
-        for start in stride(from: 0, to: requests.count, by: SanlockCalls.resourcesPerCall) {
-            let some = requests[start..<min(start + SanlockCalls.resourcesPerCall, requests.count)]
+        for some in SanlockDriver.calls(for: requests) {
             do throws(SanlockCode) {
                 try SanlockCalls.acquire(some, for: pid)
+                asked.withLock { $0 += some }
             } catch {
                 guard let first = some.first else { continue }
                 if some.count == 1 { throw RefusedLease(request: first, code: error) }
@@ -163,19 +173,26 @@ extension SanlockDriver {
         for request in requests {
             do throws(SanlockCode) {
                 try SanlockCalls.acquire([request], for: pid)
+                asked.withLock { $0.append(request) }
             } catch {
                 throw RefusedLease(request: request, code: error)
             }
         }
     }
 
-    private func release() {
-        try? SanlockCalls.releaseAll(of: pid)
+    /// The requests in portions that one call takes.
+    private static func calls(for requests: [LeaseRequest]) -> [ArraySlice<LeaseRequest>] {
+        stride(from: 0, to: requests.count, by: SanlockCalls.resourcesPerCall).map {
+            requests[$0..<min($0 + SanlockCalls.resourcesPerCall, requests.count)]
+        }
     }
 
     private func held(_ requests: [LeaseRequest]) -> [HeldLease] {
         let versions = (try? SanlockCalls.versions(of: pid)) ?? [:]
-        return requests.map { HeldLease(request: $0, version: $0.mode == .shared ? nil : versions[$0.resource]) }
+        return requests.map { request in
+            let name = [request.resource.lockspace, request.resource.name]
+            return HeldLease(request: request, version: request.mode == .shared ? nil : versions[name])
+        }
     }
 
     private func failure(_ refused: RefusedLease) -> LeaseFailure {

@@ -38,6 +38,8 @@ public struct GuestPlan: Sendable {
     public var logOnceDetached: Logger?
     /// The service manager's socket.
     public var notifySocket: String?
+    /// Children that the process had before it was the supervisor: not the guest's, and not ours to kill.
+    public var sparedChildren: [ProcessIdentity] = []
     /// What to warn of once the guest runs.
     public var warnings: [String]
 

@@ -26,7 +26,7 @@ extension Supervisor {
         case .askGuestToStop: keeper?.send(signal: SIGTERM)
         case .killGuest: keeper?.kill()
         case .killKeeper: if let keeper { kill(keeper.pid, SIGKILL) }
-        case .killOrphans: if OwnProcess.killChildren() == 0 { handle(.orphansGone) }
+        case .killOrphans: if OwnProcess.killChildren(sparing: plan.sparedChildren) == 0 { handle(.orphansGone) }
         case .suspendSelf(let signal): OwnProcess.raise(signal)
         case .announceLeaseLoss:
             areLeasesLost = true
@@ -64,7 +64,6 @@ extension Supervisor {
 
     private func announceStart() {
         since = Supervisor.timeNow()
-        InheritedDescriptors.raiseLimit()
         writeChild()
         emit(.started, child.map { [.init("childPid", String($0.pid))] } ?? [])
         if let socket = plan.notifySocket { UnixSocket.notify("READY=1\nMAINPID=\(getpid())\n", at: socket) }
@@ -132,7 +131,7 @@ extension Supervisor {
     }
 
     func writeState() {
-        do throws(SystemError) { try claim.paths.write(GuestState(status: status(), child: child)) } catch {
+        do throws(SystemError) { try claim.paths.write(GuestState(status: status(), child: child, leaseSocket: leaseConnection.flatMap(InheritedDescriptors.inode))) } catch {
             log.error("\(error.message)")
         }
     }
@@ -171,7 +170,8 @@ extension Supervisor {
         if case .notStarted(let failure) = outcome {
             let text = FailureMessage.text(
                 failure, guest: plan.name.text, executable: plan.start.executable,
-                waited: plan.settings.waitSeconds > 0)
+                waited: plan.settings.waitSeconds > 0
+            ).printable
             if let messages { try? Files.write(Array("leasehold: \(text)\n".utf8), to: messages) }
             var object = JSON.Object()
             object["error"] = .string(text)

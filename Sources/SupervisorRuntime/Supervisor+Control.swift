@@ -6,19 +6,19 @@ import Supervision
 
 // The control socket: who may ask, what is answered, and what everybody is told.
 extension Supervisor {
-    /// How many may be connected at once. More are closed as they come.
-    static var mostClients: Int { 4096 }
+    /// How many may be connected at once. What the process needs besides, for files and for sanlock, is left free.
+    private var mostClients: Int { max(1, min(4096, InheritedDescriptors.limit() - 64)) }
 
     func acceptClients() {
         // A few at a time, so that a flood of clients doesn't keep the loop from the guest.
         for _ in 0..<64 {
+            guard clients.count < mostClients else { return pauseListening() }
             let accepted: Descriptor?
             do throws(SystemError) { accepted = try UnixSocket.accept(from: listener) } catch {
-                log.error("a client could not be accepted: \(error.message)")
-                return
+                log.warning("a client could not be accepted: \(error.message)")
+                return pauseListening()
             }
             guard let descriptor = accepted else { return }
-            guard clients.count < Supervisor.mostClients else { continue }
             let user = UnixSocket.peer(of: descriptor.number)?.user
             let client = ControlClient(descriptor, isOwner: user == 0 || user == geteuid())
             guard let identity = try? loop.watch(client.descriptor.number, for: .readable, as: .client(client)) else {
@@ -27,6 +27,19 @@ extension Supervisor {
             client.identity = identity
             clients[identity] = client
         }
+    }
+
+    // Who waits in the backlog is served when somebody else has gone.
+    private func pauseListening() {
+        guard isListening, !clients.isEmpty else { return }
+        isListening = false
+        loop.change(listener.number, to: [], identity: listenerIdentity)
+    }
+
+    private func resumeListening() {
+        guard !isListening else { return }
+        isListening = true
+        loop.change(listener.number, to: .readable, identity: listenerIdentity)
     }
 
     func serve(_ client: ControlClient, _ seen: Readiness) {
@@ -96,6 +109,7 @@ extension Supervisor {
         guard clients.removeValue(forKey: client.identity) != nil else { return }
         loop.forget(client.descriptor.number, identity: client.identity)
         waiters.removeAll { $0 === client }
+        resumeListening()
     }
 
     /// Tells an event to everyone who follows, and to the log.
@@ -136,7 +150,7 @@ extension Supervisor {
     func status() -> WireStatus {
         WireStatus(
             name: plan.name.text, uuid: plan.uuid, id: plan.id, supervisorPid: getpid(), childPid: child?.pid,
-            state: wireState, since: since, command: plan.start.arguments, driver: driver.name,
+            state: wireState, since: since, command: plan.start.arguments.strings, driver: driver.name,
             onLeaseLoss: plan.onLeaseLoss, watchdog: isWatchdogOn, leases: leases.map(wire),
             lockspaces: lockspaces.map {
                 WireLockspace(name: $0.name, hostId: Int(clamping: $0.hostId), hostName: $0.hostName)

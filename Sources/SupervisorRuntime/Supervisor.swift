@@ -38,6 +38,8 @@ public final class Supervisor<Driver: LeaseDriver> {
     let worker: WorkerThread<WorkResult>
     let signals: SignalReader
     let listener: Descriptor
+    let listenerIdentity: UInt64
+    var isListening = true
 
     var supervision: Supervision
     var keeper: Keeper?
@@ -77,12 +79,15 @@ public final class Supervisor<Driver: LeaseDriver> {
         self.claim = claim
         _ = try loop.watch(signals.descriptor.number, for: .readable, as: .signals)
         _ = try loop.watch(worker.wakeup.descriptor.number, for: .readable, as: .worker)
-        _ = try loop.watch(listener.number, for: .readable, as: .listener)
+        listenerIdentity = try loop.watch(listener.number, for: .readable, as: .listener)
     }
 
     /// Lives the guest's life, and returns how this process is to end.
     public func run() -> ExitStatus {
         perform(supervision.begin())
+        // While the worker asks for the leases. A guest that was left behind may hold none, and write all the same.
+        if let ended = claim.ended { log.notice("ended guest \(ended.name), which a killed supervisor left behind") }
+        endLeftovers()
         while result == nil {
             do throws(SystemError) {
                 let next = try loop.next()
@@ -174,12 +179,18 @@ extension Supervisor {
         guard failure.isBusy, case .acquiring(let acquiring) = supervision.state, acquiring.attempts == 0 else {
             return failure
         }
-        let ended = Leftover.endAll(in: plan.runDirectory).filter { $0.guest != nil }
-        for leftover in ended { log.notice("ended guest \(leftover.name), which a killed supervisor left behind") }
-        guard !ended.isEmpty else { return failure }
+        guard endLeftovers() else { return failure }
         var failure = failure
         failure.outcome = .beingReleased
         return failure
+    }
+
+    /// Ends what supervisors and keepers that were killed left on this host. True where there was a guest.
+    @discardableResult
+    private func endLeftovers() -> Bool {
+        let ended = Leftover.endAll(in: plan.runDirectory).filter(\.hadProcesses)
+        for leftover in ended { log.notice("ended guest \(leftover.name), which a killed supervisor left behind") }
+        return !ended.isEmpty
     }
 }
 
@@ -241,7 +252,7 @@ extension Supervisor {
     private func pass(_ signal: SignalReceived) {
         if case .acquiring = supervision.state {
             let isForGuest = signal.number == SIGUSR1 || signal.number == SIGUSR2
-            if !isForGuest, !plan.start.signals.ignores(signal.number) { handle(.interrupted(signal: signal.number)) }
+            if !isForGuest, !plan.start.caller.ignores(signal.number) { handle(.interrupted(signal: signal.number)) }
         } else if !signal.isFromKernel {
             // The terminal's own have reached the guest already.
             keeper?.send(signal: signal.number)

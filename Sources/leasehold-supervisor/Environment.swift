@@ -10,18 +10,6 @@ enum Environment {
     static func variable(_ name: String) -> String? {
         getenv(name).map { String(cString: $0) }
     }
-
-    /// As it is, but for the service manager's socket, which is the supervisor's to speak to.
-    static func ofGuest() -> [String] {
-        var variables: [String] = []
-        var next = environ
-        while let entry = next.pointee {
-            let text = String(cString: entry)
-            if !text.hasPrefix("NOTIFY_SOCKET=") { variables.append(text) }
-            next += 1
-        }
-        return variables
-    }
 }
 
 /// The ready line of a start that failed.

@@ -11,8 +11,8 @@ import SupervisorRuntime
 /// One start: from the caller's wish to the end of the guest's life.
 struct Launch {
     let options: SupervisorOptions
-    /// The caller's signals and descriptors, as they were before anything of ours could be mistaken for them.
-    let signals: CallerSignals
+    /// What the caller set, and its descriptors, as they were before anything of ours could be mistaken for them.
+    let caller: Caller
     let callerDescriptors: [Int32]
 
     /// Lives the guest's life, and says how this process is to end. Up to `run` it may give up; from the moment the guest
@@ -51,8 +51,8 @@ struct Launch {
         var plan = GuestPlan(
             name: name, uuid: preparation.uuid(), leases: leases,
             start: GuestStart(
-                executable: program.path, arguments: options.command,
-                environment: Environment.ofGuest(), signals: signals, leaseSocket: nil,
+                executable: program.path, arguments: StringVector(lastArguments: options.command.count),
+                environment: StringVector(environmentWithout: "NOTIFY_SOCKET"), caller: caller, leaseSocket: nil,
                 guestLeaseSocket: (callerDescriptors.last ?? 2) + 1, closedInGuest: options.readyDescriptor,
                 mayDaemonize: preparation.emulator.lifetime != .staysInForeground),
             settings: Supervision.Settings(
@@ -69,6 +69,7 @@ struct Launch {
         plan.front = front
         plan.notifySocket = Environment.variable("NOTIFY_SOCKET")
         plan.warnings = warnings
+        plan.sparedChildren = OwnProcess.children()
         if front != nil, options.logFile == nil { plan.logOnceDetached = makeLog(name, descriptor: nil) }
 
         // The name, then the life.

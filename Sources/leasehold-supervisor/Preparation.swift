@@ -39,11 +39,7 @@ struct Preparation {
             throw Refusal(
                 ExitStatus.Code.configuration, "--on-lease-loss pause is not available in this version; use poweroff")
         }
-        guard let directory = getcwd(nil, 0) else {
-            throw Refusal(ExitStatus.Code.failure, "the working directory can't be told: \(SystemError.text(of: errno))")
-        }
-        defer { free(directory) }
-        workingDirectory = String(cString: directory)
+        workingDirectory = Preparation.currentDirectory()
         do throws(CommandLineError) {
             emulator = try EmulatorCommandLine(
                 arguments: options.command, workingDirectory: workingDirectory,
@@ -58,6 +54,15 @@ struct Preparation {
             guard !options.readsDisks else { throw Refusal(ExitStatus.Code.usage, error.message) }
             emulator = try Preparation.withoutDisks(options.command, workingDirectory)
         }
+    }
+
+    // A directory that was removed has no path any more, and a guest without relative paths doesn't need one.
+    private static let unknownDirectory = "(the working directory, which was removed)"
+
+    private static func currentDirectory() -> String {
+        guard let directory = getcwd(nil, 0) else { return unknownDirectory }
+        defer { free(directory) }
+        return String(cString: directory)
     }
 
     // The name, the UUID and whether it daemonizes are wanted all the same.
@@ -87,8 +92,9 @@ struct Preparation {
             }
             return name
         }
-        let command = options.command.first?.split(separator: "/").last.map(String.init) ?? "guest"
-        let short = String(decoding: command.utf8.prefix(16), as: UTF8.self)
+        let command = options.command.first ?? ""
+        let file = command.utf8.split(separator: UInt8(ascii: "/")).last ?? "guest".utf8[...]
+        let short = String(decoding: file.prefix(16), as: UTF8.self)
         guard let name = GuestName(fromEmulator: "\(short)-\(getpid())") else {
             throw Refusal(ExitStatus.Code.usage, "no name can be made of '\(command)'; give --name")
         }
@@ -131,6 +137,18 @@ struct Preparation {
             throw Refusal(ExitStatus.Code.usage, "--lease '\(request.spelling)' is given twice")
         }
         let writable = disks().filter { $0.mode != .readonly }
+        for disk in writable {
+            // A byte that is no text reaches this program as U+FFFD: the lease would be another disk's.
+            guard !disk.path.unicodeScalars.contains("\u{fffd}") else {
+                throw Refusal(
+                    ExitStatus.Code.usage, "\(disk.origin): the path '\(disk.path)' is not UTF-8 text; rename the disk")
+            }
+            guard !disk.path.startsWithBytes(of: Preparation.unknownDirectory) else {
+                throw Refusal(
+                    ExitStatus.Code.usage, "\(disk.origin): a relative path, and the working directory was removed; "
+                        + "give an absolute path")
+            }
+        }
         if settings.configuration.autoDiskLeases {
             for disk in writable {
                 let resource = LeaseResource(
@@ -167,7 +185,7 @@ struct Preparation {
                 case .shared(let path): DiskUse(path: absolute(path), mode: .shared, origin: "--shared-disk")
                 case .readonly(let path): DiskUse(path: absolute(path), mode: .readonly, origin: "--readonly-disk")
                 }
-            guard let index = disks.firstIndex(where: { $0.path == disk.path }) else {
+            guard let index = disks.firstIndex(where: { $0.path.hasSameBytes(as: disk.path) }) else {
                 disks.append(disk)
                 continue
             }
@@ -179,14 +197,15 @@ struct Preparation {
     }
 
     private func absolute(_ path: String) -> String {
-        let plain = path.hasPrefix("file:") ? String(path.dropFirst(5)) : path
-        return plain.hasPrefix("/") ? plain : "\(workingDirectory)/\(plain)"
+        let plain = path.startsWithBytes(of: "file:") ? String(decoding: path.utf8.dropFirst(5), as: UTF8.self) : path
+        return plain.startsWithBytes(of: "/") ? plain : "\(workingDirectory)/\(plain)"
     }
 }
 
 extension LeaseRequest {
     /// Whether both are the same lease, however it is held.
     fileprivate func names(_ other: LeaseRequest) -> Bool {
-        resource.lockspace == other.resource.lockspace && resource.name == other.resource.name
+        resource.lockspace.hasSameBytes(as: other.resource.lockspace)
+            && resource.name.hasSameBytes(as: other.resource.name)
     }
 }

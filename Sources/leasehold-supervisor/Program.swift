@@ -12,7 +12,7 @@ struct Program {
     }
 
     init(named name: String, searchPath: String?) throws(Problem) {
-        if name.contains("/") {
+        if name.utf8.contains(UInt8(ascii: "/")) {
             try Program.check(name)
             path = name
             return

@@ -49,12 +49,12 @@ struct SupervisorOptions {
                 command = Array(rest)
                 break
             }
-            guard argument.hasPrefix("--") else {
+            guard argument.utf8.starts(with: "--".utf8) else {
                 throw Problem(text: "'\(argument)' is no option; put -- in front of the command")
             }
-            let halves = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            let option = String(halves[0])
-            let attached = halves.count > 1 ? String(halves[1]) : nil
+            let halves = argument.utf8.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
+            let option = String(decoding: halves[0], as: UTF8.self)
+            let attached = halves.count > 1 ? String(decoding: halves[1], as: UTF8.self) : nil
             if try setFlag(option, attached) { continue }
             guard SupervisorOptions.withValue.contains(option) else { throw SupervisorOptions.unknown(option) }
             guard let value = attached ?? rest.popFirst(), attached != nil || value != "--" else {

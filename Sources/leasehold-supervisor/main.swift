@@ -2,14 +2,14 @@ import Glibc
 import Platform
 import Supervision
 
-// The caller's signals and descriptors come first: later nobody could tell them from ours.
-let signals = CallerSignals.takeOver()
+// What the caller set, and its descriptors, come first: later nobody could tell them from ours.
+let caller = Caller.takeOver()
 InheritedDescriptors.plugStandardStreams()
 let callerDescriptors = InheritedDescriptors.numbers()
 
 // The one line of a start that can't be tried goes to standard error, and to the ready descriptor where there is one.
 func fail(_ code: Int32, _ text: String, readyDescriptor: Int32? = nil) -> Never {
-    let line = text.split(whereSeparator: \.isNewline).joined(separator: " ")
+    let line = text.printable
     try? Files.write(Array("leasehold: \(line)\n".utf8), to: 2)
     if let readyDescriptor { try? Files.write(errorLine(line), to: readyDescriptor) }
     exit(code)
@@ -24,7 +24,7 @@ do throws(SupervisorOptions.Problem) {
         exit(0)
     }
     do throws(Refusal) {
-        switch try Launch(options: options, signals: signals, callerDescriptors: callerDescriptors).live() {
+        switch try Launch(options: options, caller: caller, callerDescriptors: callerDescriptors).live() {
         case .code(let code): exit(code)
         case .signal(let signal): OwnProcess.die(of: signal)
         }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import ControlProtocol
 
 struct ChildPid: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -8,12 +9,11 @@ struct ChildPid: ParsableCommand {
     @OptionGroup var settings: ConfigurationOptions
 
     func run() throws {
-        let connection = try GuestConnection(
-            FoundGuest.named(guest, in: settings.runDirectory()), timeoutSeconds: 5)
-        do {
-            try show("\(try connection.call(.getChild).childPid())\n")
-        } catch is GuestConnection.TimedOut {
-            throw Problem(Problem.unavailable, "the supervisor of \(guest) does not answer; is it stopped?")
+        let directory = try settings.runDirectory()
+        let found = try FoundGuest.named(guest, in: directory)
+        let pid = try ask(found, named: guest, in: directory, .getChild) { reply throws(WireError) in
+            try reply.childPid()
         }
+        try show("\(pid)\n")
     }
 }

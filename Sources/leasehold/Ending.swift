@@ -23,10 +23,17 @@ struct Stop: ParsableCommand {
     }
 
     func run() throws {
-        let found = try FoundGuest.named(guest, in: settings.runDirectory())
+        let directory = try settings.runDirectory()
+        let found = try FoundGuest.named(guest, in: directory)
+        // A supervisor that doesn't answer this would not stop anything either.
+        let status = try status(of: found, named: guest, in: directory)
         let seconds = timeout.flatMap(parseDuration)
-        let reply = try GuestConnection(found, timeoutSeconds: nil).call(.shutdown(timeoutSeconds: seconds))
-        try show(try reply.value("exit"), json: json)
+        do {
+            let connection = try GuestConnection(found, timeoutSeconds: nil)
+            try show(try connection.call(.shutdown(timeoutSeconds: seconds)).value("exit"), json: json)
+        } catch is GuestConnection.Gone {
+            try show(try EndedGuest(found, uuid: status.uuid, in: directory).exit(named: guest), json: json)
+        }
     }
 }
 
@@ -45,25 +52,52 @@ struct Kill: ParsableCommand {
     func run() throws {
         let directory = try settings.runDirectory()
         let found = try FoundGuest.named(guest, in: directory)
+        let uuid = found.paths.readState()?.status.uuid
         do {
             let reply = try GuestConnection(found, timeoutSeconds: Kill.patienceSeconds).call(.kill)
             try show(try reply.value("exit"), json: json)
         } catch is GuestConnection.TimedOut {
-            try killSupervisor(found, in: directory)
+            killSupervisor(found)
+            try show(try EndedGuest(found, uuid: uuid, in: directory).exit(named: guest), json: json)
+        } catch is GuestConnection.Gone {
+            try show(try EndedGuest(found, uuid: uuid, in: directory).exit(named: guest), json: json)
         }
     }
 
     // The keeper kills the guest when its supervisor is gone; what is left after that is a leftover.
-    private func killSupervisor(_ found: FoundGuest, in directory: RunDirectory) throws {
-        guard let supervisor = ProcessIdentity(runningAs: found.supervisorPid),
-            found.paths.livingSupervisor == found.supervisorPid
-        else { return }
-        let state = found.paths.readState()
+    private func killSupervisor(_ found: FoundGuest) {
+        guard let supervisor = ProcessIdentity(runningAs: found.supervisorPid), found.isThere else { return }
+        let child = found.paths.readState()?.child
         supervisor.signal(SIGKILL)
-        for _ in 0..<400 where supervisor.isAlive || state?.child?.isAlive == true { usleep(5000) }
+        for _ in 0..<400 where supervisor.isAlive || child?.isAlive == true { usleep(5000) }
+    }
+}
+
+/// A guest whose supervisor was there and is not any more.
+struct EndedGuest {
+    private let path: String
+    private let uuid: String?
+
+    /// Waits until the supervisor has let go, and ends what it may have left behind.
+    init(_ found: FoundGuest, uuid: String?, in directory: RunDirectory) {
+        path = "\(directory.exits)/\(found.paths.fileName).json"
+        self.uuid = uuid
+        for _ in 0..<400 where found.isThere { usleep(5000) }
         _ = Leftover.endAll(in: directory)
-        let name = state?.status.name ?? guest
-        try show("\(name.printable) killed, with its supervisor, which did not answer; its leases aren't known to be free\n")
+    }
+
+    /// How it ended.
+    func exit(named name: String) throws -> WireExit {
+        guard let exit = EndedGuest.record(path), uuid == nil || exit.uuid == uuid else {
+            throw Problem(Problem.notFound, "\(name) has ended without having run")
+        }
+        return exit
+    }
+
+    /// What an exit record says; nil where there is none that can be read.
+    static func record(_ path: String) -> WireExit? {
+        guard let bytes = try? Files.read(path, limit: 65536), let json = try? JSON(parsing: bytes) else { return nil }
+        return try? WireExit(json: json)
     }
 }
 
@@ -78,27 +112,31 @@ struct Wait: ParsableCommand {
 
     func run() throws {
         let directory = try settings.runDirectory()
-        var path = GuestName(fromEmulator: guest).map(directory.exitRecord)
-        var uuid: String?
         if let found = try? FoundGuest.named(guest, in: directory) {
-            let connection = try GuestConnection(found, timeoutSeconds: nil)
-            let status: WireStatus = try connection.call(.monitor, more: true).value("status")
-            uuid = status.uuid
-            path = "\(directory.exits)/\(found.paths.fileName).json"
-            while try connection.next() != nil {}
+            return try show(try follow(found, in: directory).exit(named: guest), json: json)
         }
-        guard let path, let exit = Wait.record(path), uuid == nil || exit.uuid == uuid else {
-            if uuid != nil {
-                throw Problem(Problem.notFound, "\(guest) has ended without a record: its supervisor was killed")
-            }
+        _ = Leftover.endAll(in: directory)
+        let record = GuestName(fromEmulator: guest).map(directory.exitRecord).flatMap(EndedGuest.record)
+        guard let exit = record ?? Wait.record(uuid: guest, in: directory) else {
             throw Problem(Problem.notFound, "no guest '\(guest)' runs or ran here; see leasehold list")
         }
         try show(exit, json: json)
     }
 
-    private static func record(_ path: String) -> WireExit? {
-        guard let bytes = try? Files.read(path, limit: 65536), let json = try? JSON(parsing: bytes) else { return nil }
-        return try? WireExit(json: json)
+    private func follow(_ found: FoundGuest, in directory: RunDirectory) throws -> EndedGuest {
+        var uuid: String?
+        do {
+            let connection = try GuestConnection(found, timeoutSeconds: nil)
+            let status: WireStatus = try connection.call(.monitor, more: true).value("status")
+            uuid = status.uuid
+            while try connection.next() != nil {}
+        } catch is GuestConnection.Gone {}
+        return EndedGuest(found, uuid: uuid, in: directory)
+    }
+
+    private static func record(uuid: String, in directory: RunDirectory) -> WireExit? {
+        ((try? Files.names(in: directory.exits)) ?? []).lazy.compactMap { EndedGuest.record("\(directory.exits)/\($0)") }
+            .first { $0.uuid.lowercased() == uuid.lowercased() }
     }
 }
 

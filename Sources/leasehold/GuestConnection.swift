@@ -18,8 +18,15 @@ struct FoundGuest {
             guard let guest = FoundGuest(paths), let state = paths.readState() else { continue }
             if state.status.uuid.lowercased() == name.lowercased() || state.status.name == name { return guest }
         }
-        throw Problem(Problem.notFound, "no guest '\(name)' runs here (in \(directory.guests)); see leasehold list")
+        throw notFound(name, in: directory)
     }
+
+    static func notFound(_ name: String, in directory: RunDirectory) -> Problem {
+        Problem(Problem.notFound, "no guest '\(name)' runs here (in \(directory.guests)); see leasehold list")
+    }
+
+    /// Whether its supervisor lives.
+    var isThere: Bool { paths.livingSupervisor == supervisorPid }
 
     init?(_ paths: GuestPaths) {
         guard let pid = paths.livingSupervisor else { return nil }
@@ -39,11 +46,25 @@ final class GuestConnection {
     /// - Parameter timeoutSeconds: how long to wait for each answer; nil: as long as it takes.
     init(_ guest: FoundGuest, timeoutSeconds: Int?) throws {
         name = guest.paths.fileName
-        do throws(SystemError) { socket = try UnixSocket.connect(to: guest.paths.control) } catch {
-            let code = error.number == EACCES || error.number == EPERM ? Problem.notPermitted : Problem.unavailable
-            throw Problem(code, "the supervisor of \(guest.paths.fileName) can't be reached: \(error.message)")
-        }
+        socket = try GuestConnection.connect(guest)
         UnixSocket.setReadTimeout(socket, seconds: timeoutSeconds)
+    }
+
+    // Between the lock and the socket of a supervisor that is just starting there are some milliseconds.
+    private static func connect(_ guest: FoundGuest) throws -> Descriptor {
+        for _ in 0..<200 {
+            do throws(SystemError) { return try UnixSocket.connect(to: guest.paths.control) } catch {
+                let isStarting = error.number == ENOENT || error.number == ECONNREFUSED
+                if isStarting, guest.isThere {
+                    usleep(5000)
+                    continue
+                }
+                if isStarting { throw Gone() }
+                let code = error.number == EACCES || error.number == EPERM ? Problem.notPermitted : Problem.unavailable
+                throw Problem(code, "the supervisor of \(guest.paths.fileName) can't be reached: \(error.message)")
+            }
+        }
+        throw Problem(Problem.unavailable, "the supervisor of \(guest.paths.fileName) does not open its control socket")
     }
 
     /// Borrowed for a poll.
@@ -52,12 +73,8 @@ final class GuestConnection {
     /// Calls a method and returns the first answer.
     func call(_ call: Call, more: Bool = false) throws -> ReplyMessage {
         let message = CallMessage(call: call, more: more).message()
-        do throws(SystemError) { try Files.write(message, to: socket.number) } catch {
-            throw Problem(Problem.unavailable, "the supervisor of \(name) is gone: \(error.message)")
-        }
-        guard let reply = try next() else {
-            throw Problem(Problem.unavailable, "the supervisor of \(name) ended before it answered")
-        }
+        do throws(SystemError) { try Files.write(message, to: socket.number) } catch { throw Gone() }
+        guard let reply = try next() else { throw Gone() }
         return reply
     }
 
@@ -103,15 +120,30 @@ final class GuestConnection {
 
     /// No answer came in time.
     struct TimedOut: Error {}
+
+    /// The supervisor has ended.
+    struct Gone: Error {}
 }
 
-/// Asks a guest's supervisor for its status.
-func status(of guest: FoundGuest) throws -> WireStatus {
+/// Calls a supervisor that answers at once, or is stopped or gone.
+func ask<Answer>(
+    _ guest: FoundGuest, named name: String, in directory: RunDirectory, _ call: Call,
+    _ read: (ReplyMessage) throws(WireError) -> Answer
+) throws -> Answer {
     do {
-        return try GuestConnection(guest, timeoutSeconds: 5).call(.getStatus).value("status")
+        return try read(try GuestConnection(guest, timeoutSeconds: 5).call(call))
     } catch is GuestConnection.TimedOut {
         throw Problem(
             Problem.unavailable,
-            "the supervisor of \(guest.paths.fileName) (pid \(guest.supervisorPid)) does not answer; is it stopped?")
+            "the supervisor of \(name) (pid \(guest.supervisorPid)) does not answer; is it stopped? leasehold kill ends it")
+    } catch is GuestConnection.Gone {
+        throw FoundGuest.notFound(name, in: directory)
+    } catch let error as WireError {
+        throw Problem(Problem.unavailable, "the supervisor of \(name) answers something else: \(error)")
     }
+}
+
+/// Asks a guest's supervisor for its status.
+func status(of guest: FoundGuest, named name: String, in directory: RunDirectory) throws -> WireStatus {
+    try ask(guest, named: name, in: directory, .getStatus) { reply throws(WireError) in try reply.value("status") }
 }

@@ -24,13 +24,13 @@ struct Leasehold: ParsableCommand {
             var command = try parseAsRoot()
             try command.run()
         } catch let problem as Problem {
-            try? Files.write(Array("leasehold: \(problem.text)\n".utf8), to: 2)
+            try? Files.write(Array("leasehold: \(problem.text.printable)\n".utf8), to: 2)
             Glibc.exit(problem.code)
         } catch where exitCode(for: error) == .success {
             exit(withError: error)
         } catch {
             // The library would add how the command is used, over several lines.
-            let line = message(for: error).split(whereSeparator: \.isNewline).first.map(String.init) ?? "\(error)"
+            let line = message(for: error).printable
             try? Files.write(Array("leasehold: \(line); see --help\n".utf8), to: 2)
             Glibc.exit(exitCode(for: error).rawValue)
         }

@@ -14,19 +14,21 @@ struct List: ParsableCommand {
     func run() throws {
         let directory = try settings.runDirectory()
         for leftover in Leftover.endAll(in: directory) {
-            let what = leftover.guest.map { "ended guest \(leftover.name) (pid \($0.pid)), which" }
-                ?? "removed the files that guest \(leftover.name)'s"
-            let text = leftover.guest == nil
-                ? "\(what) killed supervisor left behind" : "\(what) a killed supervisor left behind"
+            let pid = leftover.guest.map { " (pid \($0.pid))" } ?? ""
+            let text = leftover.hadProcesses
+                ? "ended guest \(leftover.name)\(pid), which a killed supervisor left behind"
+                : "removed what the killed supervisor of guest \(leftover.name) left behind"
             try? Files.write(Array("leasehold: \(text.printable)\n".utf8), to: 2)
         }
         var statuses: [WireStatus] = []
         var silent: [String] = []
         for paths in directory.guestDirectories() {
             guard let guest = FoundGuest(paths) else { continue }
-            do { statuses.append(try status(of: guest)) } catch let problem as Problem {
+            do {
+                statuses.append(try status(of: guest, named: paths.fileName, in: directory))
+            } catch let problem as Problem {
                 // One that ended just now is no guest any more.
-                if FoundGuest(paths) != nil { silent.append(problem.text) }
+                if problem.code != Problem.notFound { silent.append(problem.text) }
             }
         }
         if json {

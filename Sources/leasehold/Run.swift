@@ -13,11 +13,11 @@ struct Run: ParsableCommand {
 
     func run() throws {
         let path = try Supervisor.path()
-        var pointers = ([path] + arguments).map { strdup($0) } + [nil]
-        defer { for pointer in pointers { free(pointer) } }
+        // As the caller gave them, byte for byte: they need not be text.
+        let given = StringVector(lastArguments: arguments.count)
         // What the caller set for SIGPIPE is the guest's; this program's own setting must not reach it.
         signal(SIGPIPE, Leasehold.callersPipeDisposition)
-        execv(path, &pointers)
+        given.execute(path)
         throw Problem(Problem.failure, "\(path): \(SystemError.text(of: errno)); is Leasehold installed whole?")
     }
 }

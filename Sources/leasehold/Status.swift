@@ -9,7 +9,8 @@ struct Status: ParsableCommand {
     @Flag(help: "Print a Status.") var json = false
 
     func run() throws {
-        let status = try status(of: FoundGuest.named(guest, in: settings.runDirectory()))
+        let directory = try settings.runDirectory()
+        let status = try status(of: FoundGuest.named(guest, in: directory), named: guest, in: directory)
         try show(json ? status.json.prettyDescription + "\n" : Status.text(status))
     }
 

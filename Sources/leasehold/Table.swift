@@ -26,13 +26,3 @@ struct Table {
         }.joined(separator: "\n") + "\n"
     }
 }
-
-extension String {
-    /// The text with everything that could move a terminal's cursor spelled out.
-    var printable: String {
-        unicodeScalars.reduce(into: "") { text, scalar in
-            let isControl = scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
-            text += isControl ? "\\u{\(String(scalar.value, radix: 16))}" : String(scalar)
-        }
-    }
-}

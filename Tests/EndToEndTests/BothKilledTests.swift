@@ -8,7 +8,7 @@ import Testing
     func plainGuestDies(modes: String) throws {
         let stage = try KillStage.shared()
         let guest = try stage.start("timestamps,\(modes)")
-        KillGuest.killAtOnce([guest.supervisor, guest.keeper])
+        guest.killSupervisorAndKeeper()
         try guest.record.waitUntilGone(within: 1)
         try stage.takeAgain()
         try stage.expectNothingLeft()
@@ -19,7 +19,7 @@ import Testing
         let stage = try KillStage.shared()
         let guest = try stage.start("timestamps,\(modes)")
         let hunter = try LeaseHunter(stage)
-        KillGuest.killAtOnce([guest.supervisor, guest.keeper])
+        guest.killSupervisorAndKeeper()
         pause(milliseconds: 300)
         try #require(try guest.record.living().count == (try guest.record.processes().count), "the guest was to live on")
         #expect(!hunter.hasLease, "the lease is free under a living guest")
@@ -36,7 +36,7 @@ import Testing
         let stage = try KillStage.shared()
         let guest = try stage.start("timestamps,setuid,fork=2,ignore-signals")
         let hunter = try LeaseHunter(stage)
-        KillGuest.killAtOnce([guest.supervisor, guest.keeper])
+        guest.killSupervisorAndKeeper()
         pause(milliseconds: 200)
         #expect(!hunter.hasLease)
         let list = try stage.leasehold("list").expecting(.exit(0))
@@ -49,13 +49,13 @@ import Testing
     }
 
     /// What the guest forked and let go has no parent any more that would lead to it, and holds the lease all the same.
-    @Test(arguments: ["list", "start"]) func processesThatTheGuestLetGoAreFoundToo(by finder: String) throws {
+    @Test(arguments: ["list", "start"], [["setpriv", "--reuid=65534", "--clear-groups"], []])
+    func processesThatTheGuestLetGoAreFoundToo(by finder: String, prefix: [String]) throws {
         let stage = try KillStage.shared()
-        let script = "sh -c 'trap \"\" TERM; (sleep 30) & exit 0'; exec sleep 30"
         let program = try stage.hosts.scratch.start(
             try stage.supervised(
                 ["--name", "guest", "--disk", stage.disk],
-                ["setpriv", "--reuid=65534", "--clear-groups", "--regid=65534", "sh", "-c", script]))
+                prefix + ["sh", "-c", "sh -c '(sleep 30) & exit 0'; exec sleep 30"]))
         try eventually(within: 5) {
             processes(descendingFrom: program.pid).filter { ProcessStatus($0.pid)?.name == "sleep" }.count == 2
         }
@@ -65,7 +65,7 @@ import Testing
         let keeper = try #require(try keeperOf(program.pid))
         let guests = processes(descendingFrom: keeper.pid)
         defer { for process in guests { process.signal(SIGKILL) } }
-        KillGuest.killAtOnce([program.identity, keeper])
+        killAtOnce(supervisor: program.identity, keeper: keeper)
         pause(milliseconds: 100)
         #expect(try stage.isHeld())
         if finder == "list" { try stage.leasehold("list").expecting(.exit(0)) }
@@ -78,7 +78,7 @@ import Testing
     @Test func guestThatClosedEverythingAndChangedItsUserIsEndedByList() throws {
         let stage = try KillStage.shared()
         let guest = try stage.start("setuid,close-fds")
-        KillGuest.killAtOnce([guest.supervisor, guest.keeper])
+        guest.killSupervisorAndKeeper()
         pause(milliseconds: 200)
         #expect(try guest.record.living().count == 1)
         try eventually(within: 2) { try !stage.isHeld() }
@@ -91,7 +91,7 @@ import Testing
     @Test func nextStartEndsTheGuestThatClosedEverythingBeforeItRuns() throws {
         let stage = try KillStage.shared()
         let guest = try stage.start("setuid,close-fds")
-        KillGuest.killAtOnce([guest.supervisor, guest.keeper])
+        guest.killSupervisorAndKeeper()
         try eventually(within: 2) { try !stage.isHeld() }
         try stage.takeAgain(name: "other")
         #expect(try guest.record.living().isEmpty, "two guests had the disk")
@@ -106,7 +106,7 @@ import Testing
                 ["--name", "other", "--disk", stage.disk, "--wait", "20s"], try Probe.command("exit", "0")))
         try eventually(within: 5) { try stage.hosts.first.daemon.clientStatus().clients[waiting.pid] != nil }
         pause(milliseconds: 400)
-        KillGuest.killAtOnce([guest.supervisor, guest.keeper])
+        guest.killSupervisorAndKeeper()
         #expect(try waiting.wait(timeout: 5) == .exit(0))
         #expect(try guest.record.living().isEmpty)
         try stage.expectNothingLeft()

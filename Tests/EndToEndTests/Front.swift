@@ -66,6 +66,14 @@ struct FrontStage {
         try program(Program(try Products.probe(), arguments), through: front, options)
     }
 
+    /// The living process that a report or a pid file names.
+    static func process(_ pid: Int?) throws -> ProcessIdentity {
+        guard let pid, let process = ProcessIdentity(living: pid_t(truncatingIfNeeded: pid)) else {
+            throw TestFailure("\(pid.map { "process \($0)" } ?? "a process that isn't named") does not live")
+        }
+        return process
+    }
+
     /// The one exit record that was written here.
     func exitRecord() throws -> JSONValue {
         let names = try FileManager.default.contentsOfDirectory(atPath: "\(runDirectory)/exits")

@@ -106,11 +106,17 @@ struct KillGuest {
         }
     }
 
-    /// SIGKILL to several in what is one instant for them: none runs between the first signal and the last.
-    static func killAtOnce(_ processes: [ProcessIdentity]) {
-        for process in processes { process.signal(SIGSTOP) }
-        for process in processes { process.signal(SIGKILL) }
-    }
+    /// SIGKILL to both in what is one instant for them: neither runs between the first signal and the last.
+    ///
+    /// The keeper goes first. The supervisor's end would orphan the process group of a stopped keeper, which the kernel
+    /// then continues.
+    func killSupervisorAndKeeper() { killAtOnce(supervisor: supervisor, keeper: keeper) }
+}
+
+/// See `KillGuest.killSupervisorAndKeeper`.
+func killAtOnce(supervisor: ProcessIdentity, keeper: ProcessIdentity) {
+    for process in [supervisor, keeper] { process.signal(SIGSTOP) }
+    for process in [keeper, supervisor] { process.signal(SIGKILL) }
 }
 
 /// The keeper of a supervisor, which is a child of it that has been given a name.

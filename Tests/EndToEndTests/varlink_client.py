@@ -4,18 +4,22 @@ usage: varlink_client.py WHAT SOCKET [ARGUMENT...]
 """
 
 import asyncio
+import collections.abc
 import json
 import os
 import sys
 import time
+import typing
+
+import varlink
+from asyncvarlink import VarlinkClientProtocol, VarlinkInterface, connect_unix_varlink, varlinkmethod
+from asyncvarlink.serviceinterface import VarlinkServiceInterface
 
 INTERFACE = "io.leasehold.Supervisor"
 SERVICE = "org.varlink.service"
 
 
 def connect(path):
-    import varlink
-
     client = varlink.Client("unix:" + path)
     return client, client.open(INTERFACE)
 
@@ -45,63 +49,47 @@ def end(path, method, *parameters):
     return {"told": told, "exit": answer["exit"]}
 
 
+def refusal(call):
+    """The exception that the client makes of what is answered; None where the call goes through."""
+    try:
+        call()
+    except varlink.VarlinkError as error:
+        return {"class": type(error).__name__, "error": error.error(), "parameters": error.parameters()}
+    except OSError as error:
+        return {"class": type(error).__name__}
+    return None
+
+
 def refusals(path):
-    """Each call that has to fail, and the exception that the client makes of it."""
+    """Calls that have to fail while a guest runs."""
     client, guest = connect(path)
-    unknown = varlink_interface(client)
+    nonsense = varlink.Interface("interface %s\nmethod Nonsense() -> ()\n" % INTERFACE)
     calls = {
         "unknown interface": lambda: client.get_interface("no.such.Interface"),
-        "unknown method": lambda: client.handler(unknown, client.open_connection()).Nonsense(),
+        "unknown method": lambda: client.handler(nonsense, client.open_connection()).Nonsense(),
         "negative timeout": lambda: guest.Shutdown(-1.0),
-        "not in this version": lambda: guest.Resume(),
+        "not in this version": guest.Resume,
+        "none": guest.GetChild,
     }
     return {name: refusal(call) for name, call in calls.items()}
 
 
-def varlink_interface(client):
-    from varlink import Interface
-
-    return Interface("interface %s\nmethod Nonsense() -> ()\n" % INTERFACE)
-
-
-def refusal(call):
-    from varlink import VarlinkError
-
-    try:
-        call()
-    except VarlinkError as error:
-        return {"class": type(error).__name__, "error": error.error(), "parameters": error.parameters()}
-    except OSError as error:
-        return {"class": type(error).__name__, "errno": error.errno}
-    return None
-
-
-def refusals_of_one_that_waits(path):
+def child_refusal(path):
     _, guest = connect(path)
     return refusal(guest.GetChild)
 
 
 def as_user(path, user):
-    """What another user gets. Modules are loaded before, since that user may not read them."""
-    import varlink
-
-    refusal(lambda: None)
+    """What another user gets of each method, who knows the interface already."""
     client = varlink.Client("unix:" + path)
-    handler = client.handler(varlink.Interface(open(__file__.replace("varlink_client.py", INTERFACE + ".varlink")).read()),
-                             None) if False else None
-    del handler
-    text = open(os.path.join(os.path.dirname(os.path.abspath(__file__)), INTERFACE + ".varlink")).read()
-    client.add_interface(varlink.Interface(text))
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), INTERFACE + ".varlink")) as text:
+        client.add_interface(varlink.Interface(text.read()))
     os.setgroups([])
     os.setgid(int(user))
     os.setuid(int(user))
-    return {
-        name: refusal(lambda: getattr(client.open(interface), name)())
-        for interface, name in [
-            (INTERFACE, "GetChild"), (INTERFACE, "GetStatus"), (INTERFACE, "Monitor"), (INTERFACE, "Kill"),
-            (INTERFACE, "Shutdown"), (SERVICE, "GetInfo"),
-        ]
-    }
+    methods = [(SERVICE, "GetInfo")]
+    methods += [(INTERFACE, name) for name in ("GetChild", "GetStatus", "Monitor", "Shutdown", "Kill")]
+    return {name: refusal(lambda: getattr(client.open(interface), name)()) for interface, name in methods}
 
 
 def rate(path, count):
@@ -112,32 +100,91 @@ def rate(path, count):
     return {"seconds": time.monotonic() - start}
 
 
-def with_asyncvarlink(path):
-    """The other client: typed, and strict about what the types say."""
-    import typing
+class Event(typing.TypedDict):
+    sequence: int
+    time: str
+    event: str
+    detail: dict[str, str]
 
-    from asyncvarlink import VarlinkClientProtocol, VarlinkInterface, connect_unix_varlink, varlinkmethod
-    from asyncvarlink.serviceinterface import VarlinkServiceInterface
 
-    class Told(typing.TypedDict):
-        status: typing.Optional[dict]
+class Exit(typing.TypedDict):
+    name: str
+    uuid: str
+    code: typing.Optional[int]
+    signal: typing.Optional[int]
+    reason: str
+    time: str
+    leasesFree: bool
 
-    class Supervisor(VarlinkInterface, name=INTERFACE):
-        @varlinkmethod(return_parameter="pid")
-        def GetChild(self) -> int: ...
 
-    async def speak():
-        transport, protocol = await connect_unix_varlink(VarlinkClientProtocol, path)
-        service = protocol.make_proxy(VarlinkServiceInterface)
-        info = await service.GetInfo()
-        text = await service.GetInterfaceDescription(interface=INTERFACE)
-        child = await protocol.make_proxy(Supervisor).GetChild()
-        transport.close()
-        plain = lambda value: value if isinstance(value, (dict, list, str, int)) else vars(value)
-        return {"info": plain(info), "text": plain(text), "child": plain(child)}
+class Lease(typing.TypedDict):
+    disk: typing.Optional[str]
+    mode: str
+    lockspace: str
+    resource: str
+    path: str
+    offset: int
+    version: typing.Optional[int]
+    state: str
 
-    return asyncio.run(speak())
+
+class Lockspace(typing.TypedDict):
+    name: str
+    hostId: int
+    hostName: typing.Optional[str]
+    lastRenewalSeconds: typing.Optional[float]
+    actsInSeconds: typing.Optional[float]
+    othersMayTakeInSeconds: typing.Optional[float]
+
+
+class Status(typing.TypedDict):
+    name: str
+    uuid: str
+    id: typing.Optional[int]
+    supervisorPid: int
+    childPid: typing.Optional[int]
+    state: str
+    since: str
+    command: list[str]
+    driver: str
+    onLeaseLoss: str
+    watchdog: bool
+    leases: list[Lease]
+    lockspaces: list[Lockspace]
+
+
+class Told(typing.TypedDict):
+    status: typing.Optional[Status]
+    event: typing.Optional[Event]
+
+
+class Supervisor(VarlinkInterface, name=INTERFACE):
+    @varlinkmethod(return_parameter="pid")
+    def GetChild(self) -> int: ...
+
+    @varlinkmethod
+    def Monitor(self) -> collections.abc.Iterator[Told]: ...
+
+    @varlinkmethod(return_parameter="exit")
+    def Kill(self) -> Exit: ...
+
+
+async def kill_with_asyncvarlink(path):
+    """The other client: typed, and strict about the types."""
+    watching, watcher = await connect_unix_varlink(VarlinkClientProtocol, path)
+    calling, caller = await connect_unix_varlink(VarlinkClientProtocol, path)
+    service = caller.make_proxy(VarlinkServiceInterface)
+    info = await service.GetInfo()
+    text = await service.GetInterfaceDescription(interface=INTERFACE)
+    child = await caller.make_proxy(Supervisor).GetChild()
+    told = [await anext(replies := aiter(watcher.make_proxy(Supervisor).Monitor()))]
+    exit = await caller.make_proxy(Supervisor).Kill()
+    told += [reply async for reply in replies]
+    watching.close()
+    calling.close()
+    return {"info": info, "text": text, "child": child, "told": told, "exit": exit}
 
 
 if __name__ == "__main__":
-    print(json.dumps(globals()[sys.argv[1]](*sys.argv[2:]), default=str))
+    result = globals()[sys.argv[1]](*sys.argv[2:])
+    print(json.dumps(asyncio.run(result) if asyncio.iscoroutine(result) else result))

@@ -6,19 +6,26 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
-// The signals that a process was started with. Bit N-1 stands for signal N.
-struct leasehold_signals {
+// What a process was started with that the supervisor needs otherwise for itself, for the guest to get back.
+struct leasehold_caller {
+	// Bit N-1 stands for signal N.
 	uint64_t blocked;
 	uint64_t ignored;
+	uint64_t pending;
+	struct rlimit descriptors;
+	struct rlimit file_size;
+	mode_t umask;
 };
 
-// Reads the calling thread's mask and the process's ignored signals. Fails never.
-struct leasehold_signals leasehold_signals_read(void);
+// Reads all of it, then makes the process the supervisor's: every disposition the default but SIGPIPE, which is ignored;
+// every signal blocked, and none pending; the two soft limits raised to the hard ones; umask 022.
+struct leasehold_caller leasehold_caller_take(void);
 
-// Sets every disposition to the default but SIGPIPE, which is ignored, and blocks every signal.
-void leasehold_signals_take(void);
+// Makes the process the caller's again, but for its pending signals, which are raised anew.
+void leasehold_caller_restore(const struct leasehold_caller *caller);
 
 // Unblocks and raises a signal with its default disposition: the way to end, or to stop, as the guest did.
 void leasehold_signal_self(int signal);
@@ -28,8 +35,8 @@ struct leasehold_start {
 	const char *executable;
 	char *const *arguments;
 	char *const *environment;
-	struct leasehold_signals signals;
-	pid_t process_group;     // the group that the guest joins: the caller's
+	char *const *shell_arguments;  // /bin/sh, the executable, the arguments but the first: for a script without #!
+	struct leasehold_caller caller;
 	int lease_socket;        // the registered sanlock socket, or -1
 	int guest_lease_socket;  // its number in the guest, above everything the caller passed
 	int closed_in_guest;     // a descriptor of the caller's that is not the guest's (--ready-fd), or -1
@@ -50,7 +57,6 @@ enum leasehold_report_kind {
 enum leasehold_step {
 	LEASEHOLD_STEP_FORK = 1,
 	LEASEHOLD_STEP_PARENT,
-	LEASEHOLD_STEP_GROUP,
 	LEASEHOLD_STEP_DESCRIPTOR,
 	LEASEHOLD_STEP_EXEC,
 };
@@ -84,9 +90,18 @@ int leasehold_detach(int *front);
 // report_socket receives the supervisor's end of a SOCK_SEQPACKET pair (close-on-exec, non-blocking).
 pid_t leasehold_keeper_start(const struct leasehold_start *start, int *report_socket);
 
-// One pass over the caller's children: SIGKILL to each, then reap what has ended. Returns how many children are left,
-// or -1 with errno. Orphans of the killed become the caller's children (child subreaper), so call until 0.
-int leasehold_kill_children(void);
+// A process that can't be mistaken for a later one under the same pid.
+struct leasehold_process {
+	pid_t pid;
+	uint64_t start_time;
+};
+
+// Writes up to `room` of the calling process's children to `children` and returns how many, or -1 with errno.
+int leasehold_children(struct leasehold_process *children, int room);
+
+// One pass over the calling process's children but those spared: SIGKILL to each, then reap what has ended. Returns how
+// many there were, or -1 with errno. Orphans of the killed become children (child subreaper), so call until 0.
+int leasehold_kill_children(const struct leasehold_process *spared, int spared_count);
 
 // Field 22 of /proc/PID/stat, in clock ticks since boot; 0 where there is no such process.
 uint64_t leasehold_start_time(pid_t pid);

@@ -1,0 +1,54 @@
+import CPlatform
+import Glibc
+
+/// The process and its own end.
+public enum OwnProcess {
+    /// Raises a signal with its default disposition: ends the process, or stops it and returns when it was continued.
+    public static func raise(_ signal: Int32) {
+        leasehold_signal_self(signal)
+    }
+
+    /// Dies of a signal as another process did, without a core file of its own.
+    public static func die(of signal: Int32) -> Never {
+        var none = rlimit(rlim_cur: 0, rlim_max: 0)
+        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
+        leasehold_signal_self(signal)
+        exit(128 + signal)
+    }
+
+    /// Goes on in a session of its own, while the process that the caller waits for waits in front. See
+    /// `leasehold_detach` in `keeper.h`.
+    ///
+    /// - Returns: the descriptor to write to once the guest runs; its closing lets the caller go on.
+    public static func detach() throws(SystemError) -> Int32 {
+        var front: Int32 = -1
+        try checked("fork") { leasehold_detach(&front) }
+        return front
+    }
+
+    /// Makes orphans below this process its children. Source: `man 2 PR_SET_CHILD_SUBREAPER`.
+    public static func becomeSubreaper() throws(SystemError) {
+        try checked("prctl") { leasehold_become_subreaper() }
+    }
+
+    /// The process's children now. A caller that started some and then executed this program leaves them to it.
+    public static func children() -> [ProcessIdentity] {
+        var room = [leasehold_process](repeating: leasehold_process(), count: 1024)
+        let count = leasehold_children(&room, Int32(room.count))
+        return room.prefix(max(0, Int(count))).map { ProcessIdentity(pid: $0.pid, startTime: $0.start_time) }
+    }
+
+    /// Kills and reaps the process's children but those spared, one pass. Returns how many there were, nil where /proc
+    /// can't tell.
+    public static func killChildren(sparing spared: [ProcessIdentity]) -> Int? {
+        let list = spared.map { leasehold_process(pid: $0.pid, start_time: $0.startTime) }
+        let left = leasehold_kill_children(list, Int32(list.count))
+        return left < 0 ? nil : Int(left)
+    }
+
+    /// The wait status of a child that has ended, which is reaped by this; nil while it lives.
+    public static func reap(_ pid: Int32) -> Int32? {
+        var status: Int32 = 0
+        return waitpid(pid, &status, WNOHANG) == pid ? status : nil
+    }
+}

@@ -27,6 +27,7 @@ let package = Package(
         .target(name: "EmulatorCommandLine"),
         .target(name: "Configuration"),
         .target(name: "ControlProtocol"),
+        .target(name: "HostConfiguration", dependencies: ["Configuration", "Platform"]),
         .target(name: "GuestDirectory", dependencies: ["ControlProtocol", "Platform"]),
         .target(name: "Supervision", dependencies: ["Leases"]),
         .target(
@@ -38,13 +39,13 @@ let package = Package(
         .executableTarget(
             name: "leasehold-supervisor",
             dependencies: [
-                "Configuration", "ControlProtocol", "EmulatorCommandLine", "GuestDirectory", "Leases", "Platform",
-                "SanlockLeases", "Supervision", "SupervisorRuntime",
+                "Configuration", "ControlProtocol", "EmulatorCommandLine", "GuestDirectory", "HostConfiguration", "Leases",
+                "Platform", "SanlockLeases", "Supervision", "SupervisorRuntime",
             ]),
         .executableTarget(
             name: "leasehold",
             dependencies: [
-                "Configuration", "ControlProtocol", "GuestDirectory", "Platform",
+                "Configuration", "ControlProtocol", "GuestDirectory", "HostConfiguration", "Platform",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 

@@ -95,7 +95,8 @@ static void become_guest(const struct leasehold_start *start, pid_t keeper, int 
 		if (start->lease_socket == number) {
 			if (fcntl(number, F_SETFD, 0) < 0)
 				fail(error_pipe, LEASEHOLD_STEP_DESCRIPTOR);
-		} else if (dup2(start->lease_socket, number) < 0) {
+		} else if (dup2(start->lease_socket, number) < 0 && fcntl(start->lease_socket, F_DUPFD, 3) < 0) {
+			// Where the caller's descriptors reach up to the limit, it is one below.
 			fail(error_pipe, LEASEHOLD_STEP_DESCRIPTOR);
 		}
 	}

@@ -2,34 +2,54 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "keeper.h"
 
-// The C library keeps 32 and 33 for its threads; sigaction refuses them.
-static bool is_ours(int signal)
-{
-	return signal != 32 && signal != 33;
-}
-
-static bool can_be_set(int signal)
-{
-	return is_ours(signal) && signal != SIGKILL && signal != SIGSTOP;
-}
+// The system calls themselves: the C library keeps signals 32 and 33 for its threads, and hides them from its callers.
+struct kernel_action {
+	void (*handler)(int);
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
 
 static uint64_t bit(int signal)
 {
 	return 1ull << (signal - 1);
 }
 
+static void (*disposition(int signal))(int)
+{
+	struct kernel_action action;
+
+	if (syscall(SYS_rt_sigaction, signal, NULL, &action, sizeof action.mask) < 0)
+		return SIG_DFL;
+	return action.handler;
+}
+
 static void set_disposition(int signal, void (*handler)(int))
 {
-	struct sigaction action;
+	struct kernel_action action = { handler, 0, NULL, 0 };
 
-	memset(&action, 0, sizeof action);
-	action.sa_handler = handler;
-	sigemptyset(&action.sa_mask);
-	sigaction(signal, &action, NULL);
+	syscall(SYS_rt_sigaction, signal, &action, NULL, sizeof action.mask);
+}
+
+static void set_mask(uint64_t mask, uint64_t *before)
+{
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, before, sizeof mask);
+}
+
+static bool can_be_set(int signal)
+{
+	return signal != SIGKILL && signal != SIGSTOP;
+}
+
+// A thread that is started gets handlers of the C library's for these two; until then they are the caller's.
+static bool is_the_librarys(int signal)
+{
+	return signal == 32 || signal == 33;
 }
 
 static void raise_limit(int resource, struct rlimit *before)
@@ -45,24 +65,13 @@ static void raise_limit(int resource, struct rlimit *before)
 struct leasehold_caller leasehold_caller_take(void)
 {
 	struct leasehold_caller caller;
-	sigset_t all, mask, pending;
-
 	memset(&caller, 0, sizeof caller);
-	sigfillset(&all);
-	sigpending(&pending);
-	sigprocmask(SIG_SETMASK, &all, &mask);
+	syscall(SYS_rt_sigpending, &caller.pending, sizeof caller.pending);
+	set_mask(~0ull & ~bit(32) & ~bit(33), &caller.blocked);
 	for (int signal = 1; signal <= 64; signal++) {
-		struct sigaction action;
-
-		if (!is_ours(signal))
-			continue;
-		if (sigismember(&mask, signal) == 1)
-			caller.blocked |= bit(signal);
-		if (sigismember(&pending, signal) == 1)
-			caller.pending |= bit(signal);
-		if (sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+		if (disposition(signal) == SIG_IGN)
 			caller.ignored |= bit(signal);
-		if (!can_be_set(signal))
+		if (!can_be_set(signal) || is_the_librarys(signal))
 			continue;
 		// Ignoring a signal drops one that is pending: it was not meant for us.
 		if (caller.pending & bit(signal))
@@ -77,16 +86,9 @@ struct leasehold_caller leasehold_caller_take(void)
 
 void leasehold_caller_restore(const struct leasehold_caller *caller)
 {
-	sigset_t mask;
-
-	sigemptyset(&mask);
 	for (int signal = 1; signal <= 64; signal++) {
-		if (!is_ours(signal))
-			continue;
 		if (can_be_set(signal))
 			set_disposition(signal, caller->ignored & bit(signal) ? SIG_IGN : SIG_DFL);
-		if (caller->blocked & bit(signal))
-			sigaddset(&mask, signal);
 		// All are blocked here still, so that it stays pending.
 		if (caller->pending & bit(signal))
 			kill(getpid(), signal);
@@ -94,19 +96,17 @@ void leasehold_caller_restore(const struct leasehold_caller *caller)
 	setrlimit(RLIMIT_NOFILE, &caller->descriptors);
 	setrlimit(RLIMIT_FSIZE, &caller->file_size);
 	umask(caller->umask);
-	sigprocmask(SIG_SETMASK, &mask, NULL);
+	set_mask(caller->blocked, NULL);
 }
 
 void leasehold_signal_self(int signal)
 {
-	sigset_t only, before;
+	uint64_t before;
 
-	if (signal != SIGKILL && signal != SIGSTOP)
+	if (can_be_set(signal))
 		set_disposition(signal, SIG_DFL);
-	sigemptyset(&only);
-	sigaddset(&only, signal);
 	kill(getpid(), signal);
-	sigprocmask(SIG_UNBLOCK, &only, &before);
+	set_mask(~bit(signal), &before);
 	// Here the process has ended, or was stopped and has been continued.
-	sigprocmask(SIG_SETMASK, &before, NULL);
+	set_mask(before, NULL);
 }

@@ -37,9 +37,14 @@ public enum Files {
         Descriptor(adopting: try checked("open", on: path) { Glibc.open(path, flags | O_CLOEXEC, mode) })
     }
 
-    /// The bytes of a file, up to a limit; a longer one is cut there. Never blocks on a FIFO's missing writer.
+    /// The bytes of a regular file, up to a limit; a longer one is cut there. What can't be read twice, a pipe or a
+    /// terminal, is an error.
     public static func read(_ path: String, limit: Int) throws(SystemError) -> [UInt8] {
         let file = try open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
+        var status = stat()
+        let number = file.number
+        try checked("fstat", on: path) { fstat(number, &status) }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw SystemError.notRegular(path) }
         var bytes = [UInt8](repeating: 0, count: min(limit, 65536))
         var used = 0
         while used < limit {

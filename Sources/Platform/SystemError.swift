@@ -18,9 +18,14 @@ public struct SystemError: Error, Equatable, Sendable {
         self.subject = subject
     }
 
+    /// What is at a path is not what could be read.
+    public static func notRegular(_ path: String) -> SystemError {
+        SystemError("not a regular file", on: path, number: 0)
+    }
+
     /// One line: the subject where there is one, the call, and the C library's text for the errno.
     public var message: String {
-        let text = "\(call): \(SystemError.text(of: number))"
+        let text = number == 0 ? call : "\(call): \(SystemError.text(of: number))"
         return subject.map { "\($0): \(text)" } ?? text
     }
 

@@ -29,7 +29,7 @@ struct HolderRecords {
     /// What the record of an exclusive holder says, if it names this disk and the version that the lease has.
     func holder(of request: LeaseRequest, hostId: UInt64, version: UInt64) -> LeaseHolder? {
         let path = "\(settings.recordDirectory)/\(request.resource.name).json"
-        guard let record = read(path), record["disk"] == .string(request.disk ?? ""),
+        guard let record = read(path), names(record, request),
             record["hostId"] == .integer(Int64(clamping: hostId)), record["lver"] == .integer(Int64(clamping: version))
         else { return nil }
         return holder(record)
@@ -37,14 +37,21 @@ struct HolderRecords {
 
     /// What the records of shared holders on a host say; the first that can be believed.
     func sharedHolder(of request: LeaseRequest, hostId: UInt64) -> LeaseHolder? {
-        let names = (try? Files.names(in: settings.recordDirectory)) ?? []
-        for name in names.sorted() where name.hasPrefix("\(request.resource.name).\(hostId)-") {
+        let files = (try? Files.names(in: settings.recordDirectory)) ?? []
+        for name in files.sorted() where name.hasPrefix("\(request.resource.name).\(hostId)-") {
             guard name.hasSuffix(".json"), let record = read("\(settings.recordDirectory)/\(name)"),
-                record["disk"] == .string(request.disk ?? "")
+                names(record, request)
             else { continue }
             return holder(record)
         }
         return nil
+    }
+
+    private func names(_ record: JSON.Object, _ request: LeaseRequest) -> Bool {
+        guard case .string(let disk) = record["disk"], let wanted = request.disk, plain(record["guest"]) != nil else {
+            return false
+        }
+        return disk.hasSameBytes(as: wanted)
     }
 
     private func path(of request: LeaseRequest) -> String? {

@@ -227,16 +227,15 @@ extension SanlockDriver {
         guard let owners = try? SanlockCalls.owners(of: request.resource), let owner = owners.hosts.first else {
             return nil
         }
-        if request.disk != nil,
-            let recorded = records.holder(of: request, hostId: owner.id, version: owners.version)
+        let recorded = request.disk == nil
+            ? nil
+            : records.holder(of: request, hostId: owner.id, version: owners.version)
                 ?? records.sharedHolder(of: request, hostId: owner.id)
-        {
-            return recorded
-        }
-        var holder = LeaseHolder()
+        var holder = recorded ?? LeaseHolder()
         holder.hostId = owner.id
-        let path = lockspacePath(of: request)
-        holder.hostName = path.flatMap { LockspaceSlots.hostName(of: owner.id, in: $0) }
+        // What sanlock wrote of the host goes before what a record says.
+        let slotName = lockspacePath(of: request).flatMap { LockspaceSlots.hostName(of: owner.id, in: $0) }
+        holder.hostName = slotName ?? holder.hostName
         return holder
     }
 

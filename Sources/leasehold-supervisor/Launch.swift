@@ -1,6 +1,7 @@
 import EmulatorCommandLine
 import Glibc
 import GuestDirectory
+import HostConfiguration
 import Leases
 import Logging
 import Platform
@@ -28,9 +29,10 @@ struct Launch {
             throw Refusal(error.code, "can't start \(name.text): \(error.text)")
         }
         let sanlock: SanlockSettings
-        do throws(HostSettings.Problem) { sanlock = try preparation.settings.sanlock() } catch {
+        do throws(HostConfiguration.Problem) { sanlock = try preparation.host.sanlock() } catch {
             throw Refusal(ExitStatus.Code.configuration, error.text)
         }
+        for path in [options.pidFile, options.supervisorPidFile].compactMap({ $0 }) { try checkFile(path) }
         let (leases, warnings) = try preparation.leases(driver: sanlock)
         var log = try openLog(name)
 
@@ -57,10 +59,10 @@ struct Launch {
                 mayDaemonize: preparation.emulator.lifetime != .staysInForeground),
             settings: Supervision.Settings(
                 daemonizes: daemonizes,
-                waitSeconds: options.waitSeconds ?? preparation.settings.configuration.waitSeconds,
+                waitSeconds: options.waitSeconds ?? preparation.host.settings.waitSeconds,
                 attemptSeconds: attemptSeconds(sanlock)),
-            stopTimeoutSeconds: options.stopTimeoutSeconds ?? preparation.settings.configuration.stopTimeoutSeconds,
-            runDirectory: RunDirectory(configured: preparation.settings.configuration.runDirectory),
+            stopTimeoutSeconds: options.stopTimeoutSeconds ?? preparation.host.settings.stopTimeoutSeconds,
+            runDirectory: RunDirectory(configured: preparation.host.settings.runDirectory),
             callerDescriptors: callerDescriptors)
         plan.id = options.id
         plan.pidFile = options.pidFile
@@ -86,6 +88,20 @@ struct Launch {
         } catch {
             plan.runDirectory.guest(name).remove()
             throw Refusal(ExitStatus.Code.failure, "can't start \(name.text): \(error.message)")
+        }
+    }
+
+    // Somebody waits for such a file: that it can't be had is said before anything is started.
+    private func checkFile(_ path: String) throws(Refusal) {
+        let folder = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(decoding: path.utf8[..<$0], as: UTF8.self) }
+        let directory = folder.map { $0.isEmpty ? "/" : $0 } ?? "."
+        guard Files.isWritableDirectory(directory) else {
+            throw Refusal(
+                ExitStatus.Code.cantCreate,
+                "pid file \(path): \(SystemError.text(of: errno)); see to the folder's existence and rights")
+        }
+        if let kind = try? Files.kind(of: path), kind.isDirectory {
+            throw Refusal(ExitStatus.Code.cantCreate, "pid file \(path): is a directory; name a file")
         }
     }
 

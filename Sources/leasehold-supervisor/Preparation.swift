@@ -2,6 +2,7 @@ import Configuration
 import EmulatorCommandLine
 import Glibc
 import GuestDirectory
+import HostConfiguration
 import Leases
 import Platform
 import SanlockLeases
@@ -22,7 +23,7 @@ struct Refusal: Error {
 /// What the caller wants, worked out of options, settings and the command, before anything is touched.
 struct Preparation {
     let options: SupervisorOptions
-    let settings: HostSettings
+    let host: HostConfiguration
     let emulator: EmulatorCommandLine
     let workingDirectory: String
 
@@ -30,12 +31,12 @@ struct Preparation {
 
     init(_ options: SupervisorOptions) throws(Refusal) {
         self.options = options
-        do throws(HostSettings.Problem) {
-            settings = try HostSettings(named: options.configurationFile)
+        do throws(HostConfiguration.Problem) {
+            host = try HostConfiguration(named: options.configurationFile)
         } catch {
             throw Refusal(ExitStatus.Code.configuration, error.text)
         }
-        if options.onLeaseLoss ?? settings.configuration.onLeaseLoss == .pause {
+        if options.onLeaseLoss ?? host.settings.onLeaseLoss == .pause {
             throw Refusal(
                 ExitStatus.Code.configuration, "--on-lease-loss pause is not available in this version; use poweroff")
         }
@@ -149,7 +150,7 @@ struct Preparation {
                         + "give an absolute path")
             }
         }
-        if settings.configuration.autoDiskLeases {
+        if host.settings.autoDiskLeases {
             for disk in writable {
                 let resource = LeaseResource(
                     lockspace: LeaseName.lockspace, name: LeaseName.ofDisk(disk.path),
@@ -168,7 +169,7 @@ struct Preparation {
         if isReadOnly { return [] }
         let finding = hasWritableDisk
             ? "no lease was given for its disks, and auto_disk_leases is 0" : "no disk was found in the command"
-        if settings.configuration.requireLeaseForDisks {
+        if host.settings.requireLeaseForDisks {
             throw Refusal(
                 ExitStatus.Code.configuration, "\(finding), but require_lease_for_disks is 1; give --disk or --lease")
         }

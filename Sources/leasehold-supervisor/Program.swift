@@ -12,6 +12,7 @@ struct Program {
     }
 
     init(named name: String, searchPath: String?) throws(Problem) {
+        if name.isEmpty { throw Problem(text: "'': not found; see to the command's name", code: 127) }
         if name.utf8.contains(UInt8(ascii: "/")) {
             try Program.check(name)
             path = name

@@ -1,8 +1,6 @@
 import ArgumentParser
-import Configuration
-import Glibc
 import GuestDirectory
-import Platform
+import HostConfiguration
 
 /// Where the run directory is found.
 struct ConfigurationOptions: ParsableArguments {
@@ -11,21 +9,10 @@ struct ConfigurationOptions: ParsableArguments {
 
     /// The run directory in force.
     func runDirectory() throws -> RunDirectory {
-        RunDirectory(configured: try configuration().runDirectory)
-    }
-
-    private func configuration() throws -> Configuration {
-        let named = file ?? getenv("LEASEHOLD_CONFIG").map { String(cString: $0) }
-        let path = named ?? "/etc/leasehold/leasehold.conf"
-        let bytes: [UInt8]
-        do throws(SystemError) { bytes = try Files.read(path, limit: 1 << 20) } catch {
-            if named == nil, error.number == ENOENT || error.number == EACCES { return Configuration() }
-            throw Problem(Problem.configuration, "configuration \(error.message)")
-        }
-        do throws(ConfigurationError) {
-            return try Configuration(parsing: String(decoding: bytes, as: UTF8.self), path: path)
+        do throws(HostConfiguration.Problem) {
+            return RunDirectory(configured: try HostConfiguration(named: file).settings.runDirectory)
         } catch {
-            throw Problem(Problem.configuration, error.message)
+            throw Problem(Problem.configuration, error.text)
         }
     }
 }

@@ -21,6 +21,8 @@ struct Leasehold: ParsableCommand {
         // A reader that has gone away is an error of the write, not the end of this process.
         callersPipeDisposition = signal(SIGPIPE, SIG_IGN)
         do {
+            // Straight through: what is the supervisor's to read, thousands of arguments perhaps, is not read here.
+            if CommandLine.arguments.count > 1, CommandLine.arguments[1] == "run" { try Run.becomeSupervisor() }
             var command = try parseAsRoot()
             try command.run()
         } catch let problem as Problem {

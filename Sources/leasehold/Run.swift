@@ -12,9 +12,13 @@ struct Run: ParsableCommand {
     var arguments: [String] = []
 
     func run() throws {
+        try Run.becomeSupervisor()
+    }
+
+    /// Executes the supervisor with what stands behind `run`, byte for byte: it need not be text.
+    static func becomeSupervisor() throws {
         let path = try Supervisor.path()
-        // As the caller gave them, byte for byte: they need not be text.
-        let given = StringVector(lastArguments: arguments.count)
+        let given = StringVector(lastArguments: Int(CommandLine.argc) - 2)
         // What the caller set for SIGPIPE is the guest's; this program's own setting must not reach it.
         signal(SIGPIPE, Leasehold.callersPipeDisposition)
         given.execute(path)

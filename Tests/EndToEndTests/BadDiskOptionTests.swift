@@ -61,7 +61,7 @@ import Testing
             let station = try Station(on: hosts.first, of: hosts, scratch)
             let disk = try hosts.disk()
             let drives = try scratch.write("[drive]\n  file = \"\(disk)\"\n  format = \"raw\"\n", to: "drives.cfg")
-            for delay in ["0", "0.5"] {
+            for delay in ["0", "0.4"] {
                 let script = """
                     exec "$0" -- qemu-system-x86_64 -accel tcg -nodefaults -display none \\
                         -readconfig <(sleep \(delay); cat "$1")

@@ -112,6 +112,31 @@ import Testing
         try stage.expectNothingLeft()
     }
 
+    /// The leftover is found by all of them, and the lease goes to one.
+    @Test func ofManyStartsOverALeftoverOneRuns() throws {
+        let stage = try KillStage.shared()
+        let guest = try stage.start("timestamps,setuid,fork=2,ignore-signals")
+        guest.killSupervisorAndKeeper()
+        let starts = try (0..<6).map { index in
+            try stage.hosts.scratch.start(
+                try stage.supervised(
+                    ["--name", index < 2 ? "guest" : "other\(index)", "--disk", stage.disk],
+                    try Probe.command("write", stage.disk, "start\(index)")))
+        }
+        try eventually(within: 5) { starts.filter(\.isRunning).count == 1 && starts.contains { $0.output.contains("started") } }
+        let winner = try #require(starts.first { $0.isRunning })
+        #expect(try guest.record.living().isEmpty)
+        let started = winner.output.split(whereSeparator: \.isWhitespace)
+        #expect(try guest.record.lastAliveNanoseconds() < (UInt64(started.dropFirst(2).first ?? "") ?? 0))
+        for start in starts where start.pid != winner.pid {
+            let outcome = try start.finish()
+            #expect(outcome.status == .exit(75) && !outcome.output.contains("started"), "\(outcome)")
+        }
+        winner.signal(SIGTERM)
+        try winner.wait(timeout: 5)
+        try stage.expectNothingLeft()
+    }
+
     @Test func killOfAProcessGroupLeavesADaemonizedGuestToItsSupervisor() throws {
         for options in [["--detach"], []] {
             let stage = try KillStage.shared()

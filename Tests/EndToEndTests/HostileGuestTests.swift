@@ -94,6 +94,32 @@ import Testing
         try stage.expectNothingLeft()
     }
 
+    /// A process whose first thread has ended shows as a zombie while the others go on.
+    @Test func processWithoutItsMainThreadCountsAsTheGuest() throws {
+        let stage = try KillStage.shared()
+        let script = """
+            import ctypes, os, sys, threading, time
+            if os.fork() == 0:
+                threading.Thread(target=time.sleep, args=(20,)).start()
+                print("guest", os.getpid(), flush=True)
+                ctypes.CDLL(None).pthread_exit(None)
+            time.sleep(0.3)
+            os._exit(0)
+            """
+        let program = try stage.hosts.scratch.start(
+            try stage.supervised(["--name", "guest", "--disk", stage.disk], ["python3", "-c", script]))
+        let text = try program.waitForOutput("guest ")
+        let guest = try #require(
+            pid_t(text.split(whereSeparator: \.isWhitespace).last ?? "").flatMap { ProcessIdentity(living: $0) })
+        try eventually(within: 5) { ProcessStatus(guest.pid)?.state == "Z" }
+        pause(milliseconds: 700)
+        #expect(program.isRunning && guest.exists)
+        #expect(try stage.isHeld())
+        program.signal(SIGKILL)
+        try eventually(within: 1) { !guest.exists }
+        try stage.expectNothingLeft()
+    }
+
     @Test func guestThatItsMainProcessLeftDiesWithTheSupervisor() throws {
         let stage = try KillStage.shared()
         let program = try stage.hosts.scratch.start(

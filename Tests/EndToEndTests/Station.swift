@@ -203,8 +203,12 @@ extension Station {
         let line = expectOneLine(outcome, code: code, naming: words, sourceLocation: sourceLocation)
         #expect(runFiles() == before, "left in the run directory", sourceLocation: sourceLocation)
         #expect(unfinishedFiles(of: running.pid).isEmpty, "half made", sourceLocation: sourceLocation)
-        let left = scratch.strayProcesses.filter { !strays.contains($0) && $0.exists }
-        #expect(left.isEmpty, "processes left", sourceLocation: sourceLocation)
+        var left: [ProcessIdentity] = []
+        _ = try? eventually(within: 1, every: 20) {
+            left = scratch.strayProcesses.filter { !strays.contains($0) && $0.exists }
+            return left.isEmpty
+        }
+        #expect(left == [], "processes left", sourceLocation: sourceLocation)
         if daemon.isRunning, ProcessStatus(daemon.pid)?.state != "T" {
             // sanlock frees them some milliseconds after the end.
             try eventually(within: 2, every: 20, "the leases of \(running) being free") {

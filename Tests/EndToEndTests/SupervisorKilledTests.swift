@@ -80,6 +80,32 @@ import Testing
         try stage.expectNothingLeft()
     }
 
+    @Test(arguments: [["--detach"], ["-daemonize", "-runas", "nobody"]])
+    func killAtAnyMomentWhileAGuestGoesToTheBackgroundLeavesNothing(options: [String]) throws {
+        let stage = try KillStage.shared()
+        let seed = UInt64.random(in: 0...UInt64.max)
+        var random = SeededRandom(seed: seed)
+        print("killAtAnyMomentWhileAGuestGoesToTheBackground: seed \(seed)")
+        let isOurs = options[0] == "--detach"
+        for round in 0..<12 {
+            let program = try stage.supervised(
+                ["--name", "guest"] + (isOurs ? options : []),
+                QEMU.command(disks: [stage.disk], more: isOurs ? [] : options)
+            ).start()
+            let supervisor = try eventuallyFound(within: 5) { () -> ProcessIdentity? in
+                processes(descendingFrom: program.pid).first { ProcessStatus($0.pid)?.session == $0.pid }
+            }
+            pause(milliseconds: Double.random(in: 0...150, using: &random))
+            supervisor.signal(SIGKILL)
+            try eventually(within: 1, every: 5, "seed \(seed), round \(round): the end of \(stage.strays)") {
+                stage.strays.isEmpty
+            }
+            let status = try program.wait(timeout: 1)
+            #expect(status == .exit(0) || status == .signal(SIGKILL), "seed \(seed), round \(round): \(status)")
+        }
+        try stage.expectNothingLeft()
+    }
+
     /// The guest's `execve` takes three seconds, as from a network file system: the supervisor dies in the middle of it.
     @Test func killWhileTheGuestIsBeingExecutedLeavesNothing() throws {
         let stage = try KillStage.shared()

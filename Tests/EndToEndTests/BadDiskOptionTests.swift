@@ -18,16 +18,15 @@ import Testing
         (["-drive", "file=iscsi://host"], "iscsi"), (["-drive", "file=ssh:"], "ssh"),
         (["-drive", "file=json:"], "json"), (["-drive", "file=json:{"], "json"), (["-drive", "file=json:[]"], "json"),
         (["-drive", "file=json:{\"driver\":5}"], "json"), (["-drive", "driver=frobnicate,file.filename=x"], "frob"),
-        (["-drive", "file.driver=frobnicate"], "frobnicate"), (["-drive", "driver=qcow2"], "-drive"),
+        (["-drive", "file.driver=frobnicate"], "frobnicate"), 
         (["-drive", "if=none,id=a,file=x", "-drive", "if=none,id=a,file=y"], "'a'"),
         (["-drive", "file=blkverify:x"], "blkverify"), (["-drive", "file=fat:"], "fat"),
         (["-drive", "file.file.file=5,file.file=x"], "-drive"),
-        (["-blockdev", "driver=file"], "-blockdev"), (["-blockdev", "filename=x"], "-blockdev"),
+        (["-blockdev", "driver=file"], "-blockdev"), 
         (["-blockdev", "file"], "-blockdev"), (["-blockdev", "driver=frobnicate,filename=x"], "frobnicate"),
         (["-blockdev", "driver=qcow2"], "-blockdev"), (["-blockdev", "driver=qcow2,file=nowhere"], "nowhere"),
         (["-blockdev", "driver=raw,file.driver=file"], "-blockdev"), (["-blockdev", ""], "-blockdev"),
         (["-blockdev", "{"], "-blockdev"), (["-blockdev", "{}"], "-blockdev"), (["-blockdev", "[1]"], "-blockdev"),
-        (["-blockdev", "{\"driver\":\"file\",\"filename\":5}"], "-blockdev"),
         (["-blockdev", "{\"driver\":null,\"filename\":\"x\"}"], "-blockdev"),
         (["-blockdev", "{\"driver\":\"file\",\"filename\":\"x\"} x"], "-blockdev"),
         (["-blockdev", "{\"driver\":\"file\",\"filename\":\"\\ud800\"}"], "-blockdev"),
@@ -82,6 +81,24 @@ import Testing
                 let refusal = try station.refused(
                     [], ["qemu-system-x86_64"] + options, code: 64, naming: [word, "--no-auto-disks"], within: 5)
                 #expect(refusal.line.utf8.count < 2000, "\(refusal.line.prefix(300))")
+            }
+        }
+    }
+
+    /// Where the emulator opens nothing in any case, its own refusal will do.
+    @Test func whatOnlyQEMURefusesLeavesNothing() throws {
+        let hosts = try TwoHosts.shared
+        try withScratch { scratch in
+            let station = try Station(on: hosts.first, of: hosts, scratch)
+            for options in [
+                ["-drive", "driver=qcow2"], ["-blockdev", "filename=x"],
+                ["-blockdev", "{\"driver\":\"file\",\"filename\":5}"], ["-frobnicate"], ["-drive", "file=/no/disk"],
+                ["-device", "virtio-blk-pci,drive=nobody"], ["-hda"],
+            ] {
+                let outcome = try station.supervised(["--name", "q"], ["qemu-system-x86_64", "-nodefaults"] + options).run()
+                #expect(outcome.status == .exit(1) || outcome.status == .exit(64), "\(options): \(outcome)")
+                #expect(outcome.output == "" && outcome.errors.contains(options[0].dropFirst()), "\(outcome)")
+                #expect(scratch.strayProcesses == [] && station.runFiles().subtracting(["exits/q.json"]) == [])
             }
         }
     }

@@ -167,7 +167,6 @@ import Testing
                 (scratch.file("loop"), 127), ("/etc/passwd/program", 127),
                 ("/" + String(repeating: "x", count: 300), 127),
                 (try file("plain", "x", 0o644), 126), (scratch.path, 126), ("/", 126), (".", 126),
-                (try file("empty", "", 0o755), 126), (try file("garbage", "\u{1}\u{2}\u{3}", 0o755), 126),
                 (try file("interpreter", "#!/no/such/interpreter\n", 0o755), 127),
                 (try file("folder", "#!/usr\n", 0o755), 126),
             ]

@@ -17,7 +17,9 @@ struct ControlDesk {
     }
 
     /// The same run directory's view from another host: other leases, another sanlock daemon.
-    func on(_ host: TestSupport.Host) -> ControlDesk { ControlDesk(host: host, scratch: scratch, runDirectory: runDirectory) }
+    func on(_ host: TestSupport.Host) -> ControlDesk {
+        ControlDesk(host: host, scratch: scratch, runDirectory: runDirectory)
+    }
 
     // MARK: Commands
 
@@ -43,20 +45,23 @@ struct ControlDesk {
 
     // MARK: Guests
 
-    /// A supervisor in front of a command; without a disk or a lease it is one of the nop driver.
+    /// A supervisor in front of a command; where neither `disks` nor `leased` say that it takes leases, it is one of the
+    /// nop driver.
     func supervised(
-        _ name: String, options: [String] = [], disks: [String] = [], command: [String] = ["sleep", "60"]
+        _ name: String, options: [String] = [], disks: [String] = [], command: [String] = ["sleep", "60"],
+        leased: Bool = false
     ) throws -> Program {
-        let driver = disks.isEmpty && !options.contains("--driver") ? ["--driver", "nop"] : []
+        let driver = disks.isEmpty && !leased ? ["--driver", "nop"] : []
         let all = ["--name", name] + driver + disks.flatMap { ["--disk", $0] } + options + ["--"] + command
         return program(try Products.supervisor(), all)
     }
 
     /// Starts a guest and waits until it runs.
     func start(
-        _ name: String, options: [String] = [], disks: [String] = [], command: [String] = ["sleep", "60"]
+        _ name: String, options: [String] = [], disks: [String] = [], command: [String] = ["sleep", "60"],
+        leased: Bool = false
     ) throws -> ControlledGuest {
-        let program = try supervised(name, options: options, disks: disks, command: command)
+        let program = try supervised(name, options: options, disks: disks, command: command, leased: leased)
         return try ControlledGuest(name: name, directory: guestDirectory(name), supervisor: scratch.start(program))
     }
 

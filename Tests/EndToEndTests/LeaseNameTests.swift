@@ -55,27 +55,26 @@ import Testing
         }
     }
 
-    @Test func aDiskPathThatIsNoTextIsLeasedByItsBytes() throws {
+    @Test func whatIsNoTextReachesTheGuestAsItIsAndIsRefusedAsADisk() throws {
         let hosts = try TwoHosts.shared
         try withScratch { scratch in
             let station = try Station(on: hosts.first, of: hosts, scratch)
-            // Swift's strings can't carry such a path to the start, so a shell makes it.
-            let script = """
-                disk=$(printf '%s/\\377' "$1")
-                printf %s "$disk" | md5sum | cut -c1-32 >"$1/name"
-                exec "$2" --name guest --disk "$disk" -- sh -c 'printf %s "$1" | od -An -tx1 >"$0"; sleep 60' \
-                    "$1/argument" "$(printf '\\377\\376')"
-                """
-            var program = Program("/bin/sh", ["-c", script, "sh", scratch.path, try Products.supervisor()])
-            program.environment = station.environment
-            let guest = Guest(running: try scratch.start(program), name: "guest", station: station)
-            try eventually(within: 10) { try guest.leases().count == 1 }
-            let name = try String(contentsOfFile: scratch.file("name"), encoding: .utf8).prefix(32)
-            #expect(try guest.leases().map(\.name) == [String(name)])
-            let argument = scratch.file("argument")
-            try eventually(within: 5) { FileManager.default.contents(atPath: argument)?.isEmpty == false }
-            #expect(try String(contentsOfFile: argument, encoding: .utf8) == " ff fe\n")
-            try guest.stop()
+            // Swift's strings can't carry such bytes to the start, so a shell makes them.
+            func shell(_ options: String, _ command: String) throws -> Program {
+                let script = "bad=$(printf '\\377\\376'); exec \"$0\" \(options) -- \(command)"
+                let program = try Products.supervisor()
+                return Program("/bin/sh", ["-c", script, program], environment: station.environment)
+            }
+            let print = "sh -c 'printf \"%s %s\" \"$1\" \"$variable\" | od -An -tx1' - \"$bad\""
+            var passing = try shell("--disk /d", "env variable=\"$bad\" \(print)")
+            #expect(try passing.run().expecting(.exit(0)).output == " ff fe 20 ff fe\n")
+            passing = try shell("--disk /d --name \"$(printf 'a\\377')\"", "true")
+            try station.refused(passing, code: 64, naming: ["--name"])
+
+            try station.refused(try shell("--disk \"/x/$bad\"", "true"), code: 64, naming: ["--disk", "/x/"])
+            try station.refused(try shell("--lease \"a:b:/$bad:0\"", "true"), code: 64, naming: ["--lease"])
+            let emulator = "qemu-system-x86_64 -drive \"file=/x/$bad,format=raw\""
+            try station.refused(try shell("", emulator), code: 64, naming: ["-drive", "/x/"])
         }
     }
 }

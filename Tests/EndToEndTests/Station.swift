@@ -58,7 +58,10 @@ struct Station {
         let guest = Guest(running: running, name: name, station: self)
         try eventually(within: 30, "guest \(name) running") {
             guard running.isRunning else { throw TestFailure("\(running): \(running.errors)") }
-            return FileManager.default.fileExists(atPath: "\(runDirectory)/guests/\(name)/child.pid")
+            let folder = "\(runDirectory)/guests/\(name)"
+            // What an earlier one left there doesn't count.
+            return FileManager.default.contents(atPath: "\(folder)/supervisor.pid") == Data("\(running.pid)\n".utf8)
+                && FileManager.default.fileExists(atPath: "\(folder)/child.pid")
         }
         return guest
     }

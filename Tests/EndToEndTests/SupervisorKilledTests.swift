@@ -93,7 +93,10 @@ import Testing
                 QEMU.command(disks: [stage.disk], more: isOurs ? [] : options)
             ).start()
             let supervisor = try eventuallyFound(within: 5) { () -> ProcessIdentity? in
-                processes(descendingFrom: program.pid).first { ProcessStatus($0.pid)?.session == $0.pid }
+                stage.strays.first {
+                    guard let status = ProcessStatus($0.pid) else { return false }
+                    return status.name.hasPrefix("leasehold-sup") && status.session == $0.pid
+                }
             }
             pause(milliseconds: Double.random(in: 0...150, using: &random))
             supervisor.signal(SIGKILL)

@@ -1,0 +1,222 @@
+import Foundation
+import Testing
+import TestSupport
+
+/// What a guest costs beside itself. One after another, as others' load is what is measured otherwise.
+@Suite(.serialized) struct MemoryTests {
+    /// `numbers.md`: supervisor and keeper together.
+    private static let mostPrivateKilobytes = 1024
+
+    @Test func supervisorAndKeeperAreSmallAndStaySo() throws {
+        let hosts = try TwoHosts.shared
+        try ControlDesk.with { desk in
+            // The dirty pages of a program that was built just now would count as the process's own.
+            sync()
+            let disk = try hosts.disk()
+            let guest = try desk.start("small", command: QEMU.command(disks: [disk]), leased: true)
+            pause(milliseconds: 500)
+            let first = try privateMemory(of: guest)
+            print("private memory: supervisor \(first.supervisor) kB, keeper \(first.keeper) kB")
+            #expect(first.supervisor + first.keeper <= Self.mostPrivateKilobytes)
+
+            try ask(guest, calls: 500, connections: 1200)
+            let later = try privateMemory(of: guest)
+            print("after 1,200 clients: supervisor \(later.supervisor) kB, keeper \(later.keeper) kB")
+            #expect(later.supervisor + later.keeper <= Self.mostPrivateKilobytes)
+            #expect(later.supervisor - first.supervisor <= 128)
+            #expect(later.keeper - first.keeper <= 16)
+            // Whatever was made room for once is enough for as much again.
+            try ask(guest, calls: 3000, connections: 1000)
+            let last = try privateMemory(of: guest)
+            #expect(last.supervisor - later.supervisor <= 16)
+            #expect(try descriptors(of: guest.supervisor.pid) <= 24)
+        }
+    }
+
+    /// Status calls on one connection, and connections that follow the events until they close.
+    private func ask(_ guest: ControlledGuest, calls: Int, connections: Int) throws {
+        let connection = try ControlConnection(guest.control)
+        for _ in 0..<calls {
+            try connection.send("GetStatus")
+            try connection.skipReplies(1)
+        }
+        for _ in 0..<connections {
+            let follower = try ControlConnection(guest.control)
+            try follower.send("Monitor", more: true)
+            try follower.skipReplies(1)
+        }
+    }
+
+    @Test func theSupervisorIsLockedInMemory() throws {
+        try ControlDesk.with { desk in
+            let guest = try desk.start("locked")
+            pause(milliseconds: 200)
+            for pid in [guest.supervisor.pid, try guest.keeper().pid] {
+                let status = String(decoding: readProcessFile(pid, "status") ?? Data(), as: UTF8.self)
+                #expect(try number("VmLck", in: status) > 0)
+            }
+            // What is locked is what was touched: no thread's whole stack.
+            let memory = try privateMemory(of: guest)
+            #expect(memory.supervisor + memory.keeper <= Self.mostPrivateKilobytes)
+            // The guest is not, unless it does so itself.
+            let child = String(decoding: readProcessFile(guest.child.pid, "status") ?? Data(), as: UTF8.self)
+            #expect(try number("VmLck", in: child) == 0)
+        }
+    }
+
+    @Test func anIdleGuestWakesNobody() throws {
+        let hosts = try TwoHosts.shared
+        try ControlDesk.with { desk in
+            let guest = try desk.start("idle", disks: [try hosts.disk()])
+            let connection = try ControlConnection(guest.control)
+            try connection.send("Monitor", more: true)
+            _ = try connection.receive()
+            pause(milliseconds: 500)
+            let before = try wakeUps(of: guest)
+            pause(milliseconds: 10_000)
+            #expect(try wakeUps(of: guest) == before)
+        }
+    }
+
+    @Test func aHundredGuestsAreListedInASecondAndLeaveNothing() throws {
+        let hosts = try TwoHosts.shared
+        try ControlDesk.with { desk in
+            let programs = try (0..<100).map { number in
+                let disks = number < 20 ? [try hosts.disk()] : []
+                return try desk.supervised("guest-\(number)", disks: disks)
+            }
+            let start = monotonicNanoseconds()
+            let supervisors = try programs.map { try desk.scratch.start($0) }
+            let guests = try supervisors.enumerated().map { number, supervisor in
+                let directory = desk.guestDirectory("guest-\(number)")
+                return try ControlledGuest(name: "guest-\(number)", directory: directory, supervisor: supervisor)
+            }
+            print("100 guests started in \(secondsSince(start)) s")
+            // Other tests run at the same time: the best of some looks is what counts.
+            let times = try (0..<5).map { _ in
+                let outcome = try desk.leasehold("list").expecting(.exit(0))
+                #expect(outcome.output.split(separator: "\n").count == 101)
+                return outcome.seconds
+            }
+            print("100 guests listed in \(times) s")
+            #expect(try #require(times.min()) < 1)
+            let keepers = try guests.map { try $0.keeper() }
+            let stops = try guests.map { try desk.scratch.start(desk.command("stop", $0.name)) }
+            for stop in stops { #expect(try stop.finish(timeout: 30).status == .exit(0)) }
+            for supervisor in supervisors { #expect(try supervisor.wait(timeout: 10) == .signal(SIGTERM)) }
+            try eventually(within: 2) { keepers.allSatisfy { !$0.exists } }
+            #expect(guests.allSatisfy { !$0.child.exists })
+            #expect(try desk.guestNames() == [])
+            #expect(try desk.leasehold("list").output.split(separator: "\n").count == 1)
+            let held = Set(try hosts.first.daemon.clientStatus().resources.map(\.pid))
+            #expect(held.isDisjoint(with: supervisors.map(\.pid)))
+        }
+    }
+
+    @Test func hundredsOfIdleClientsHurtNothing() throws {
+        try ControlDesk.with { desk in
+            let guest = try desk.start("popular")
+            let idle = try (0..<800).map { _ in try ControlConnection(guest.control) }
+            let start = monotonicNanoseconds()
+            let connection = try ControlConnection(guest.control)
+            for _ in 0..<100 { #expect(try connection.call("GetChild")["pid"]?.integer == Int(guest.child.pid)) }
+            #expect(secondsSince(start) < 2)
+            #expect(try idle[799].call("GetChild")["pid"]?.integer == Int(guest.child.pid))
+            #expect(try desk.leasehold("child-pid", "popular").succeeded)
+            // And what they cost is given back.
+            for client in idle { shutdown(client.descriptor, Int32(SHUT_RDWR)) }
+            try eventually(within: 5) { try descriptors(of: guest.supervisor.pid) <= 24 }
+            let memory = try privateMemory(of: guest)
+            #expect(memory.supervisor + memory.keeper <= Self.mostPrivateKilobytes)
+        }
+    }
+
+    /// Descriptors run out before clients do.
+    @Test func clientsBeyondTheDescriptorsCostNothing() throws {
+        try ControlDesk.with { desk in
+            var program = try desk.supervised("narrow")
+            program.inheritance.limits = [.init(resource: Int32(RLIMIT_NOFILE.rawValue), soft: 64, hard: 64)]
+            let guest = try ControlledGuest(
+                name: "narrow", directory: desk.guestDirectory("narrow"), supervisor: desk.scratch.start(program))
+            let many = try (0..<120).map { _ in try ControlConnection(guest.control) }
+            pause(milliseconds: 300)
+            let before = try processorTicks(of: guest.supervisor.pid)
+            pause(milliseconds: 2000)
+            #expect(try processorTicks(of: guest.supervisor.pid) - before < 20)
+            #expect(guest.supervisor.errors.split(separator: "\n").count <= 3)
+            // SIGTERM needs no client, and the end is written down all the same.
+            guest.supervisor.signal(SIGTERM)
+            #expect(try guest.supervisor.wait(timeout: 5) == .signal(SIGTERM))
+            #expect(try desk.exitRecord("narrow")?["reason"] == "stopped")
+            #expect(try desk.guestNames() == [])
+            withExtendedLifetime(many) {}
+        }
+    }
+
+    /// Whole frames of nonsense, half frames and endless ones: each costs its own connection and nothing else.
+    @Test func nonsenseCostsItsOwnConnection() throws {
+        try ControlDesk.with { desk in
+            let guest = try desk.start("patient")
+            let before = try descriptors(of: guest.supervisor.pid)
+            let texts = ["", "x", "[]", "{}", "{\"method\":7}", "{\"method\":\"a.b.C\",\"more\":1}", "\u{1}"]
+            let bytes = [Data([0xff, 0xfe, 0]), Data(repeating: 0x5b, count: 1 << 20)]
+            let nonsense = texts.map { Data("\($0)\0".utf8) } + bytes
+            for message in nonsense {
+                let connection = try ControlConnection(guest.control)
+                // A connection that is closed while it is written to is what is expected.
+                signal(SIGPIPE, SIG_IGN)
+                _ = message.withUnsafeBytes { write(connection.descriptor, $0.baseAddress, $0.count) }
+                var byte: UInt8 = 0
+                let count = read(connection.descriptor, &byte, 1)
+                #expect(count == 0 || count < 0 && errno == ECONNRESET, "\(message.prefix(40))")
+            }
+            #expect(try ControlConnection(guest.control).call("GetChild")["pid"]?.integer == Int(guest.child.pid))
+            try eventually(within: 2) { try descriptors(of: guest.supervisor.pid) <= before }
+        }
+    }
+
+    // MARK: Measures
+
+    private func privateMemory(of guest: ControlledGuest) throws -> (supervisor: Int, keeper: Int) {
+        let sizes = try [guest.supervisor.pid, guest.keeper().pid].map { pid in
+            let rollup = String(decoding: readProcessFile(pid, "smaps_rollup") ?? Data(), as: UTF8.self)
+            return try number("Private_Dirty", in: rollup)
+        }
+        return (sizes[0], sizes[1])
+    }
+
+    /// The number after `name:` in a file of /proc.
+    private func number(_ name: String, in text: String) throws -> Int {
+        let line = text.split(separator: "\n").first { $0.hasPrefix("\(name):") }
+        guard let word = line?.split(whereSeparator: \.isWhitespace).dropFirst().first, let number = Int(word) else {
+            throw TestFailure("no \(name) in: \(text)")
+        }
+        return number
+    }
+
+    /// How often each thread has waited and gone on.
+    private func wakeUps(of guest: ControlledGuest) throws -> [String: Int] {
+        var counts: [String: Int] = [:]
+        for pid in [guest.supervisor.pid, try guest.keeper().pid] {
+            for thread in try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task") {
+                let status = String(decoding: readProcessFile(pid, "task/\(thread)/status") ?? Data(), as: UTF8.self)
+                counts["\(pid)/\(thread)"] = try number("voluntary_ctxt_switches", in: status)
+            }
+        }
+        return counts
+    }
+
+    private func descriptors(of pid: pid_t) throws -> Int {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count
+    }
+
+    /// User and system time, in ticks of 10 ms.
+    private func processorTicks(of pid: pid_t) throws -> Int {
+        let stat = String(decoding: readProcessFile(pid, "stat") ?? Data(), as: UTF8.self)
+        let fields = stat.split(separator: ")").last?.split(separator: " ") ?? []
+        guard fields.count > 12, let user = Int(fields[11]), let system = Int(fields[12]) else {
+            throw TestFailure("no times in \(stat)")
+        }
+        return user + system
+    }
+}

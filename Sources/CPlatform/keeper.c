@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -116,6 +117,7 @@ struct killing {
 	const struct leasehold_process *spared;
 	int spared_count;
 	int killed;
+	int reaped;
 };
 
 static bool kill_one(pid_t child, void *context)
@@ -148,6 +150,7 @@ static int kill_pass(struct killing *killing, pid_t wanted, int *wanted_status)
 			return errno == ECHILD ? 0 : -1;
 		if (ended == 0)
 			return children < 0 ? -1 : killing->killed;
+		killing->reaped++;
 		if (ended == wanted)
 			*wanted_status = status;
 	}
@@ -155,7 +158,7 @@ static int kill_pass(struct killing *killing, pid_t wanted, int *wanted_status)
 
 int leasehold_kill_children(const struct leasehold_process *spared, int spared_count)
 {
-	struct killing killing = { spared, spared_count, 0 };
+	struct killing killing = { spared, spared_count, 0, 0 };
 	int status;
 
 	return kill_pass(&killing, 0, &status);
@@ -199,13 +202,19 @@ static void drain_child_signals(struct keeper *keeper, int milliseconds)
 // die yet (blocked in the kernel) keeps the keeper here, and with it the lease socket open.
 static int kill_everything(struct keeper *keeper)
 {
+	const struct sched_param above_the_guest = { .sched_priority = 1 };
 	int pause = 1, status = SIGKILL;
 
+	// A guest of processes that fork and exit must not run faster than it can be killed.
+	sched_setscheduler(0, SCHED_RR, &above_the_guest);
 	for (;;) {
-		struct killing killing = { NULL, 0, 0 };
+		struct killing killing = { NULL, 0, 0, 0 };
 
 		if (kill_pass(&killing, keeper->guest, &status) == 0)
 			break;
+		// Where some have ended, others may have fallen to us by that.
+		if (killing.reaped > 0)
+			continue;
 		drain_child_signals(keeper, pause);
 		if (pause < 100)
 			pause *= 2;
@@ -425,7 +434,8 @@ static void run_keeper(const struct leasehold_start *start, int reports, int sup
 		_exit(125);
 	start_guest(&keeper, start);
 	close_others(&keeper);
-	leasehold_keep_capabilities(1ull << CAP_KILL);
+	leasehold_keep_capabilities(1ull << CAP_KILL | 1ull << CAP_SYS_NICE | 1ull << CAP_IPC_LOCK);
+	leasehold_stay_in_memory();
 	watch(&keeper);
 	_exit(0);
 }

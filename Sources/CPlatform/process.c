@@ -1,11 +1,31 @@
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "keeper.h"
+
+// With MCL_FUTURE but without this right, a later mapping could fail at the limit: then rather not at all.
+static bool may_lock_without_limit(void)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2];
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_cur == RLIM_INFINITY)
+		return true;
+	return syscall(SYS_capget, &header, data) == 0 && data[0].effective & (1u << CAP_IPC_LOCK);
+}
+
+bool leasehold_stay_in_memory(void)
+{
+	// On fault: whole thread stacks would be filled otherwise.
+	return may_lock_without_limit() && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+}
 
 int leasehold_become_subreaper(void)
 {

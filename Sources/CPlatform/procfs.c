@@ -48,7 +48,7 @@ static ssize_t read_whole(int fd, char *buffer, size_t size)
 }
 
 // The fields behind the command's name, which is in brackets and may hold anything.
-static bool read_stat(pid_t pid, char *state, uint64_t *start_time)
+static bool read_stat(pid_t pid, bool *is_alive, uint64_t *start_time)
 {
 	char path[64], text[1024];
 	int fd;
@@ -68,14 +68,19 @@ static bool read_stat(pid_t pid, char *state, uint64_t *start_time)
 	if (!at || !at[1] || !at[2])
 		return false;
 	at += 2;
-	*state = *at;
-	// Field 3 is the state; 22 is the start time.
+	// Field 3 is the state, 20 the number of threads, 22 the start time. A process whose first thread has ended shows as a
+	// zombie while others run on.
+	char state = *at;
+	bool has_threads = false;
 	for (int field = 3; field < 22; field++) {
 		at = strchr(at, ' ');
 		if (!at)
 			return false;
 		at++;
+		if (field + 1 == 20)
+			has_threads = at[0] > '1' || (at[0] == '1' && at[1] != ' ');
 	}
+	*is_alive = (state != 'Z' && state != 'X') || has_threads;
 	uint64_t value = 0;
 	while (*at >= '0' && *at <= '9')
 		value = value * 10 + (uint64_t)(*at++ - '0');
@@ -85,18 +90,18 @@ static bool read_stat(pid_t pid, char *state, uint64_t *start_time)
 
 uint64_t leasehold_start_time(pid_t pid)
 {
-	char state;
+	bool is_alive;
 	uint64_t start_time;
 
-	return read_stat(pid, &state, &start_time) ? start_time : 0;
+	return read_stat(pid, &is_alive, &start_time) ? start_time : 0;
 }
 
 bool leasehold_is_alive(pid_t pid)
 {
-	char state;
+	bool is_alive;
 	uint64_t start_time;
 
-	return read_stat(pid, &state, &start_time) && state != 'Z' && state != 'X';
+	return read_stat(pid, &is_alive, &start_time) && is_alive;
 }
 
 int for_each_child(bool (*visit)(pid_t child, void *context), void *context)

@@ -26,6 +26,14 @@ public enum OwnProcess {
         return front
     }
 
+    /// Keeps the process's memory from being paged out, where it may.
+    ///
+    /// - Returns: whether it is kept. Not without CAP_IPC_LOCK or an unlimited RLIMIT_MEMLOCK.
+    @discardableResult
+    public static func stayInMemory() -> Bool {
+        leasehold_stay_in_memory()
+    }
+
     /// Makes orphans below this process its children. Source: `man 2 PR_SET_CHILD_SUBREAPER`.
     public static func becomeSubreaper() throws(SystemError) {
         try checked("prctl") { leasehold_become_subreaper() }

@@ -205,10 +205,13 @@ extension SanlockDriver {
             let isDead = code.outcome == .deadNotExpired && holder?.hostId.map {
                 SanlockCalls.isKnownDead($0, in: request.resource.lockspace)
             } ?? true
-            // A supervisor of this host that is gone leaves a guest that is being killed, and a lease about to be free.
-            let isEnding = holder?.hostId == settings.hostId && holder?.pid.map { kill($0, 0) != 0 && errno == ESRCH } ?? false
+            // Nobody owns it any more: it got free since. A supervisor of this host that is gone leaves a guest that is being killed, and a lease about to be free.
+            let isEnding = holder.map { holder in
+                holder.hostId == settings.hostId
+                    && holder.pid.map { ProcessIdentity(runningAs: $0)?.isAlive != true } ?? false
+            }
             return LeaseFailure(
-                isEnding ? .beingReleased : isDead ? .deadNotExpired : .heldElsewhere, request: request, holder: holder,
+                isEnding ?? true ? .beingReleased : isDead ? .deadNotExpired : .heldElsewhere, request: request, holder: holder,
                 detail: code.explanation)
         case .leaseFileUnusable, .hostIdTooLarge, .leaseFileMissing, .notPermitted:
             return LeaseFailure(

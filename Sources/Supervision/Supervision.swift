@@ -126,7 +126,9 @@ extension Supervision {
             return rescue(.keeperDied)
         case .leaseConnectionLost:
             return [.announceLeaseLoss] + kill(.leaseLost)
-        case .stopRequested, .killRequested:
+        case .stopRequested(let timeoutSeconds):
+            return stop(timeoutSeconds)
+        case .killRequested:
             return kill(.killed)
         case .guestEnded(let end):
             return guestEnded(end, .exited)
@@ -151,8 +153,7 @@ extension Supervision {
             // Another process may have the lease within milliseconds: there is no time to ask.
             return [.announceLeaseLoss] + kill(.leaseLost)
         case .stopRequested(let timeoutSeconds):
-            state = .stopping(Stopping(reason: .stopped, isKilling: false))
-            return [.askGuestToStop, .startTimer(.stop, seconds: timeoutSeconds)]
+            return stop(timeoutSeconds)
         case .killRequested:
             return kill(.killed)
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted, .orphansGone,
@@ -201,6 +202,11 @@ extension Supervision {
     }
 
     private static let orphanPassSeconds = 0.02
+
+    private mutating func stop(_ timeoutSeconds: Double) -> [Action] {
+        state = .stopping(Stopping(reason: .stopped, isKilling: false))
+        return [.askGuestToStop, .startTimer(.stop, seconds: timeoutSeconds)]
+    }
 
     private mutating func kill(_ reason: EndReason) -> [Action] {
         state = .stopping(Stopping(reason: reason, isKilling: true))

@@ -68,6 +68,7 @@ extension Supervisor {
         emit(.started, child.map { [.init("childPid", String($0.pid))] } ?? [])
         if let socket = plan.notifySocket { UnixSocket.notify("READY=1\nMAINPID=\(getpid())\n", at: socket) }
         tellReady()
+        if !OwnProcess.stayInMemory() { log.debug("memory is not locked: RLIMIT_MEMLOCK forbids it") }
         dropCapabilities()
         for warning in plan.warnings { log.warning("\(warning)") }
         // Only now: a libsanlock call has a descriptor open that a fork would hand to the guest.

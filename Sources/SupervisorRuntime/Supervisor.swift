@@ -176,10 +176,7 @@ extension Supervisor {
     // A guest whose supervisor and keeper were killed in one instant may be what holds the lease. It is ended, and its
     // lease about to be free.
     private func afterEndingLeftovers(_ failure: LeaseFailure) -> LeaseFailure {
-        guard failure.isBusy, case .acquiring(let acquiring) = supervision.state, acquiring.attempts == 0 else {
-            return failure
-        }
-        guard endLeftovers() else { return failure }
+        guard failure.isBusy, endLeftovers() else { return failure }
         var failure = failure
         failure.outcome = .beingReleased
         return failure
@@ -253,8 +250,8 @@ extension Supervisor {
         if case .acquiring = supervision.state {
             let isForGuest = signal.number == SIGUSR1 || signal.number == SIGUSR2
             if !isForGuest, !plan.start.caller.ignores(signal.number) { handle(.interrupted(signal: signal.number)) }
-        } else if !signal.isFromKernel {
-            // The terminal's own have reached the guest already.
+        } else if !signal.isFromKernel || signal.number == SIGHUP && getsid(0) == getpid() {
+            // The terminal's own have reached the guest already; but a hang-up goes to the session's leader alone.
             keeper?.send(signal: signal.number)
         }
     }

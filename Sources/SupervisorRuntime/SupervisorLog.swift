@@ -42,7 +42,7 @@ public struct SupervisorLog: LogHandler {
         let details = (event.metadata ?? [:]).sorted { $0.key < $1.key }
         guard let descriptor = target.descriptor else {
             let text = details.reduce("\(target.guest): \(event.message)") { "\($0) \($1.key)=\($1.value)" }
-            withVaList([]) { vsyslog(priority(event.level), text.replacing("%"), $0) }
+            withVaList([]) { vsyslog(priority(event.level), text.printable.doublingPercents, $0) }
             return
         }
         let now = Clock.wallTime()
@@ -60,7 +60,7 @@ public struct SupervisorLog: LogHandler {
             line = "\(time) \(event.level.rawValue) leasehold \(target.guest): \(event.message)"
             for (key, value) in details { line += " \(key)=\(value)" }
         }
-        try? Files.write(Array((line + "\n").utf8), to: descriptor)
+        try? Files.write(Array((line.printable + "\n").utf8), to: descriptor)
     }
 
     private func priority(_ level: Logger.Level) -> Int32 {
@@ -77,7 +77,7 @@ public struct SupervisorLog: LogHandler {
 
 extension String {
     // syslog takes a format; what is in a message is no format.
-    fileprivate func replacing(_ character: Character) -> String {
-        reduce(into: "") { text, next in text += next == character ? "%%" : String(next) }
+    fileprivate var doublingPercents: String {
+        unicodeScalars.reduce(into: "") { text, next in text += next == "%" ? "%%" : String(next) }
     }
 }

@@ -6,6 +6,7 @@ struct ChildPid: ParsableCommand {
         commandName: "child-pid", abstract: "Print the pid of a guest's process.")
 
     @Argument(help: "The guest's name or UUID.") var guest: String
+    @Flag(help: "The same: a pid is JSON.") var json = false
     @OptionGroup var settings: ConfigurationOptions
 
     func run() throws {

@@ -13,6 +13,7 @@ struct Events: ParsableCommand {
     private static let lookMilliseconds: Int32 = 200
 
     @Argument(help: "The guest's name or UUID; none: all.") var guest: String?
+    @Flag(help: "The same: events are JSON.") var json = false
     @OptionGroup var settings: ConfigurationOptions
 
     func run() throws {

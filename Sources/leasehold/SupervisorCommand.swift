@@ -12,6 +12,7 @@ struct SupervisorCommand: ParsableCommand {
 
     func run() throws {
         let given = options.last == "--" ? Array(options.dropLast()) : options
+        if given.contains("--") { throw ValidationError("give options only: what follows a -- is the guest's") }
         if given.contains("--help") { throw CleanExit.helpRequest(self) }
         let words = [try Supervisor.path()] + given + ["--"]
         try show(JSON.array(words.map(JSON.string)).description + "\n")

@@ -18,11 +18,11 @@ import Testing
         (["-drive", "file=iscsi://host"], "iscsi"), (["-drive", "file=ssh:"], "ssh"),
         (["-drive", "file=json:"], "json"), (["-drive", "file=json:{"], "json"), (["-drive", "file=json:[]"], "json"),
         (["-drive", "file=json:{\"driver\":5}"], "json"), (["-drive", "driver=frobnicate,file.filename=x"], "frob"),
-        (["-drive", "file.driver=frobnicate"], "frobnicate"), 
+        (["-drive", "file.driver=frobnicate"], "frobnicate"),
         (["-drive", "if=none,id=a,file=x", "-drive", "if=none,id=a,file=y"], "'a'"),
         (["-drive", "file=blkverify:x"], "blkverify"), (["-drive", "file=fat:"], "fat"),
         (["-drive", "file.file.file=5,file.file=x"], "-drive"),
-        (["-blockdev", "driver=file"], "-blockdev"), 
+        (["-blockdev", "driver=file"], "-blockdev"),
         (["-blockdev", "file"], "-blockdev"), (["-blockdev", "driver=frobnicate,filename=x"], "frobnicate"),
         (["-blockdev", "driver=qcow2"], "-blockdev"), (["-blockdev", "driver=qcow2,file=nowhere"], "nowhere"),
         (["-blockdev", "driver=raw,file.driver=file"], "-blockdev"), (["-blockdev", ""], "-blockdev"),
@@ -34,8 +34,12 @@ import Testing
         (["-blockdev", "{\"driver\":\"quorum\",\"children\":5}"], "-blockdev"),
         (["-blockdev", "{\"driver\":\"file\",\"filename\":\"x\",\"read-only\":\"maybe\"}"], "-blockdev"),
         (["-blockdev", deep], "-blockdev"), (["-drive", "file=json:\(deep)"], "-drive"),
-        (["-blockdev", "driver=file,filename=x,node-name=n", "-blockdev", "driver=file,filename=y,node-name=n"], "'n'"),
-        (["-device", "{"], "-device"), (["-device", "{\"driver\":\"virtio-blk\",\"drive\":\"d\",\"share-rw\":7}"], "-device"),
+        (
+            ["-blockdev", "driver=file,filename=x,node-name=n", "-blockdev", "driver=file,filename=y,node-name=n"],
+            "'n'"
+        ),
+        (["-device", "{"], "-device"),
+        (["-device", "{\"driver\":\"virtio-blk\",\"drive\":\"d\",\"share-rw\":7}"], "-device"),
         (["-drive", "file=x,id=d,if=none", "-device", "virtio-blk-pci,drive=d,share-rw=perhaps"], "perhaps"),
         (["-set", "drive.a"], "-set"), (["-set", "drive.nobody.file=x"], "nobody"), (["-set", "drive.a.file"], "-set"),
         (["-readconfig", "/no/such/file"], "/no/such/file"), (["-readconfig", "-"], "-readconfig"),
@@ -95,7 +99,8 @@ import Testing
                 ["-blockdev", "{\"driver\":\"file\",\"filename\":5}"], ["-frobnicate"], ["-drive", "file=/no/disk"],
                 ["-device", "virtio-blk-pci,drive=nobody"], ["-hda"],
             ] {
-                let outcome = try station.supervised(["--name", "q"], ["qemu-system-x86_64", "-nodefaults"] + options).run()
+                let outcome = try station.supervised(["--name", "q"], ["qemu-system-x86_64", "-nodefaults"] + options)
+                    .run()
                 #expect(outcome.status == .exit(1) || outcome.status == .exit(64), "\(options): \(outcome)")
                 #expect(outcome.output == "" && outcome.errors.contains(options[0].dropFirst()), "\(outcome)")
                 #expect(scratch.strayProcesses == [] && station.runFiles().subtracting(["exits/q.json"]) == [])

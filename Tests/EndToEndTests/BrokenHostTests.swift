@@ -117,10 +117,16 @@ func withBrokenHost(isJoined: Bool = true, _ body: (BrokenHost) throws -> Void) 
                 ("empty", { #expect(manager.createFile(atPath: $0, contents: nil)) }),
                 ("short", { #expect(manager.createFile(atPath: $0, contents: Data(count: 4096))) }),
                 ("zeros", { #expect(manager.createFile(atPath: $0, contents: Data(count: 1 << 20))) }),
-                ("garbage", { #expect(manager.createFile(atPath: $0, contents: Data(repeating: 0xa5, count: 1 << 20))) }),
+                (
+                    "garbage",
+                    { #expect(manager.createFile(atPath: $0, contents: Data(repeating: 0xa5, count: 1 << 20))) }
+                ),
                 ("loop", { try manager.createSymbolicLink(atPath: $0, withDestinationPath: $0) }),
                 ("null", { try manager.createSymbolicLink(atPath: $0, withDestinationPath: "/dev/null") }),
-                ("other", { try manager.copyItem(atPath: "\(host.leaseDirectory)/\(try leaseName("/first"))", toPath: $0) }),
+                (
+                    "other",
+                    { try manager.copyItem(atPath: "\(host.leaseDirectory)/\(try leaseName("/first"))", toPath: $0) }
+                ),
             ]
             for (name, spoil) in spoilers {
                 let disk = "/disks/\(name)"

@@ -37,7 +37,8 @@ import Testing
             let holder = try Station(on: hosts.first, of: hosts, scratch).start(["--disk", disk])
             let station = try Station(on: hosts.second, of: hosts, scratch)
             try station.refused(["--disk", disk], code: 75, naming: [disk])
-            #expect((try? FileManager.default.contentsOfDirectory(atPath: "\(station.runDirectory)/guests")) ?? [] == [])
+            #expect(
+                (try? FileManager.default.contentsOfDirectory(atPath: "\(station.runDirectory)/guests")) ?? [] == [])
             #expect((try? FileManager.default.contentsOfDirectory(atPath: "\(station.runDirectory)/exits")) ?? [] == [])
             try holder.stop()
         }

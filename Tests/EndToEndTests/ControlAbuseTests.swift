@@ -82,9 +82,12 @@ import Testing
     @Test func garbageClosesItsConnectionOnly() throws {
         try withGuest { guest in
             let garbage = [
-                "\0", "{}\0", "[]\0", "null\0", "\"x\"\0", "5\0", "{\0", "{\"method\":5}\0", "{\"method\":null}\0", "x\0",
-                "{\"method\":\"a.b\",\"more\":5}\0", "GET / HTTP/1.1\r\n\r\n\0", String(repeating: "[", count: 100_000) + "\0",
-                String(repeating: "{\"a\":", count: 50_000) + "\0", "{\"method\":\"\u{0}", String(repeating: "\0", count: 1 << 20),
+                "\0", "{}\0", "[]\0", "null\0", "\"x\"\0", "5\0", "{\0", "{\"method\":5}\0", "{\"method\":null}\0",
+                "x\0",
+                "{\"method\":\"a.b\",\"more\":5}\0", "GET / HTTP/1.1\r\n\r\n\0",
+                String(repeating: "[", count: 100_000) + "\0",
+                String(repeating: "{\"a\":", count: 50_000) + "\0", "{\"method\":\"\u{0}",
+                String(repeating: "\0", count: 1 << 20),
             ]
             for text in garbage {
                 let client = try Client(guest)
@@ -105,16 +108,19 @@ import Testing
         var generator = Seeded(state: seed)
         print("randomBytesDoNoHarm: seed \(seed)")
         let words = [
-            "{", "}", "[", "]", "\"", ":", ",", "\0", "\\u0000", "\\ud800", "1e999", "-0", "null", "true", "method", "parameters",
+            "{", "}", "[", "]", "\"", ":", ",", "\0", "\\u0000", "\\ud800", "1e999", "-0", "null", "true", "method",
+            "parameters",
             "io.leasehold.Supervisor.", "GetStatus", "Shutdoun", "Monitor", "more", "oneway", " ", "\n",
         ]
         try withGuest { guest in
             for round in 0..<300 {
                 let client = try Client(guest)
                 if round % 2 == 0 {
-                    client.send(Data((0..<Int.random(in: 1...2000, using: &generator)).map { _ in
-                        UInt8.random(in: 0...255, using: &generator)
-                    }))
+                    client.send(
+                        Data(
+                            (0..<Int.random(in: 1...2000, using: &generator)).map { _ in
+                                UInt8.random(in: 0...255, using: &generator)
+                            }))
                 } else {
                     let count = Int.random(in: 1...60, using: &generator)
                     client.send((0..<count).map { _ in words.randomElement(using: &generator) ?? "" }.joined())
@@ -129,8 +135,14 @@ import Testing
             let calls: [(String, String)] = [
                 ("\"method\":\"io.leasehold.Supervisor.Frob\"", "MethodNotFound"),
                 ("\"method\":\"io.nowhere.Frob\"", "InterfaceNotFound"), ("\"method\":\"Frob\"", "InvalidParameter"),
-                ("\"method\":\"io.leasehold.Supervisor.Shutdown\",\"parameters\":{\"timeoutSeconds\":-1}", "InvalidParameter"),
-                ("\"method\":\"io.leasehold.Supervisor.Shutdown\",\"parameters\":{\"timeoutSeconds\":\"1\"}", "InvalidParameter"),
+                (
+                    "\"method\":\"io.leasehold.Supervisor.Shutdown\",\"parameters\":{\"timeoutSeconds\":-1}",
+                    "InvalidParameter"
+                ),
+                (
+                    "\"method\":\"io.leasehold.Supervisor.Shutdown\",\"parameters\":{\"timeoutSeconds\":\"1\"}",
+                    "InvalidParameter"
+                ),
                 ("\"method\":\"io.leasehold.Supervisor.Shutdown\",\"parameters\":{\"timeout\":1}", "InvalidParameter"),
                 ("\"method\":\"io.leasehold.Supervisor.Kill\",\"parameters\":{\"now\":true}", "InvalidParameter"),
                 ("\"method\":\"io.leasehold.Supervisor.GetChild\",\"parameters\":{\"x\":1}", "InvalidParameter"),
@@ -152,7 +164,9 @@ import Testing
             for byte in Data(Self.getStatus.utf8) { client.send(Data([byte])) }
             #expect(try client.answer()?["error"] == nil)
             let child = "{\"method\":\"io.leasehold.Supervisor.GetChild\"}\0"
-            client.send(child + Self.getStatus + child + "{\"method\":\"io.leasehold.Supervisor.GetStatus\",\"oneway\":true}\0" + child)
+            client.send(
+                child + Self.getStatus + child + "{\"method\":\"io.leasehold.Supervisor.GetStatus\",\"oneway\":true}\0"
+                    + child)
             #expect(try client.answer()?["parameters"]?["pid"] != nil)
             #expect(try client.answer()?["parameters"]?["status"] != nil)
             for _ in 0..<2 { #expect(try client.answer()?["parameters"]?["pid"] != nil) }

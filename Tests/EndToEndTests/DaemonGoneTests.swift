@@ -125,6 +125,8 @@ import Testing
             for guest in guests[2...3] { try guest.record.waitUntilGone(within: 1) }
             #expect(try stages[4].leasehold("list").status == .exit(0))
             #expect(try guests[4].record.living().isEmpty)
+            // With nobody left who could know, nothing may be claimed.
+            #expect(try stages[4].exitRecord()["leasesFree"] == false)
 
             let killed = try kill.finish(timeout: 12).expecting(.exit(0))
             #expect(killed.output.contains("aren't known to be free"), "\(killed)")

@@ -5,7 +5,8 @@ import Testing
 /// SIGKILL to the keeper alone, which leaves everything to the supervisor.
 @Suite(.serialized) struct KeeperKilledTests {
     @Test(arguments: [
-        "plain", "setuid,ignore-signals", "double-fork,setuid", "fork=4,block-signals", "close-fds", "close-fds,setuid,tree=2x3",
+        "plain", "setuid,ignore-signals", "double-fork,setuid", "fork=4,block-signals", "close-fds",
+        "close-fds,setuid,tree=2x3",
         "fork-chain", "fork-chain,setuid,close-fds", "stop,new-group,clear-pdeathsig", "subreaper,setsid,threads=3",
     ])
     func guestDiesWithItsKeeper(modes: String) throws {

@@ -108,8 +108,8 @@ struct KillGuest {
 
     /// SIGKILL to both in what is one instant for them: neither runs between the first signal and the last.
     ///
-    /// The keeper goes first. The supervisor's end would orphan the process group of a stopped keeper, which the kernel
-    /// then continues.
+    /// The keeper goes first: the end of a supervisor of its session would orphan the process group of a stopped keeper,
+    /// and the kernel continues such a group.
     func killSupervisorAndKeeper() { killAtOnce(supervisor: supervisor, keeper: keeper) }
 }
 

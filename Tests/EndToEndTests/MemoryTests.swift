@@ -113,17 +113,11 @@ import TestSupport
         }
     }
 
-    @Test func hundredsOfIdleClientsHurtNothing() throws {
+    @Test func hundredsOfClientsGiveBackWhatTheyCost() throws {
         try ControlDesk.with { desk in
             let guest = try desk.start("popular")
             let idle = try (0..<800).map { _ in try ControlConnection(guest.control) }
-            let start = monotonicNanoseconds()
-            let connection = try ControlConnection(guest.control)
-            for _ in 0..<100 { #expect(try connection.call("GetChild")["pid"]?.integer == Int(guest.child.pid)) }
-            #expect(secondsSince(start) < 2)
-            #expect(try idle[799].call("GetChild")["pid"]?.integer == Int(guest.child.pid))
             #expect(try desk.leasehold("child-pid", "popular").succeeded)
-            // And what they cost is given back.
             for client in idle { shutdown(client.descriptor, Int32(SHUT_RDWR)) }
             try eventually(within: 5) { try descriptors(of: guest.supervisor.pid) <= 24 }
             let memory = try privateMemory(of: guest)
@@ -150,28 +144,6 @@ import TestSupport
             #expect(try desk.exitRecord("narrow")?["reason"] == "stopped")
             #expect(try desk.guestNames() == [])
             withExtendedLifetime(many) {}
-        }
-    }
-
-    /// Whole frames of nonsense, half frames and endless ones: each costs its own connection and nothing else.
-    @Test func nonsenseCostsItsOwnConnection() throws {
-        try ControlDesk.with { desk in
-            let guest = try desk.start("patient")
-            let before = try descriptors(of: guest.supervisor.pid)
-            let texts = ["", "x", "[]", "{}", "{\"method\":7}", "{\"method\":\"a.b.C\",\"more\":1}", "\u{1}"]
-            let bytes = [Data([0xff, 0xfe, 0]), Data(repeating: 0x5b, count: 1 << 20)]
-            let nonsense = texts.map { Data("\($0)\0".utf8) } + bytes
-            for message in nonsense {
-                let connection = try ControlConnection(guest.control)
-                // A connection that is closed while it is written to is what is expected.
-                signal(SIGPIPE, SIG_IGN)
-                _ = message.withUnsafeBytes { write(connection.descriptor, $0.baseAddress, $0.count) }
-                var byte: UInt8 = 0
-                let count = read(connection.descriptor, &byte, 1)
-                #expect(count == 0 || count < 0 && errno == ECONNRESET, "\(message.prefix(40))")
-            }
-            #expect(try ControlConnection(guest.control).call("GetChild")["pid"]?.integer == Int(guest.child.pid))
-            try eventually(within: 2) { try descriptors(of: guest.supervisor.pid) <= before }
         }
     }
 

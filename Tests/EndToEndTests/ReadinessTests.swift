@@ -76,9 +76,9 @@ import Testing
     @Test func readyDescriptorTellsWhyTheGuestDoesNotRun() throws {
         let stage = try FrontStage()
         defer { stage.end() }
-        let plain = try stage.scratch.write("\u{7f}ELF", to: "broken")
-        try #require(chmod(plain, 0o755) == 0)
-        for command in ["/no/such", plain, stage.scratch.path] {
+        let broken = try stage.scratch.write("#!/no/such/interpreter\n", to: "broken")
+        try #require(chmod(broken, 0o755) == 0)
+        for command in ["/no/such", broken, stage.scratch.path] {
             let pipe = try pipeEnds()
             var program = try stage.program(Program(command), through: .run, ["--ready-fd", "3"])
             program.passing = [3: pipe.writeEnd]

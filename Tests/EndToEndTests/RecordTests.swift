@@ -126,7 +126,8 @@ import TestSupport
             let own = "\(folder)/\(try leaseName(disk)).json"
             func sharedRecords() throws -> [String] {
                 let name = try leaseName(shared)
-                return try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasPrefix(name) }.sorted()
+                let all = try FileManager.default.contentsOfDirectory(atPath: folder)
+                return all.filter { $0.hasPrefix(name) }.sorted()
             }
             let uuid = "5ae9a2c0-4f2e-4cfb-8f0e-4e5a7d1f3a55"
             let first = try desk.start(

@@ -20,7 +20,9 @@ import Testing
             func files() throws -> [String: Data] {
                 let names = try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0 != "control" }
                 return Dictionary(
-                    uniqueKeysWithValues: names.map { ($0, FileManager.default.contents(atPath: "\(folder)/\($0)") ?? Data()) })
+                    uniqueKeysWithValues: names.map {
+                        ($0, FileManager.default.contents(atPath: "\(folder)/\($0)") ?? Data())
+                    })
             }
             let before = try files()
             for command in [
@@ -78,7 +80,8 @@ import Testing
             for state in states {
                 try manager.createDirectory(atPath: folder, withIntermediateDirectories: true)
                 for (name, text) in [
-                    ("state.json", state), ("supervisor.pid", "\(bystander.pid)\n"), ("child.pid", "\(bystander.pid)\n"),
+                    ("state.json", state), ("supervisor.pid", "\(bystander.pid)\n"),
+                    ("child.pid", "\(bystander.pid)\n"),
                     ("control", "no socket"), ("state.json.1.new", "x"),
                 ] { try Data(text.utf8).write(to: URL(fileURLWithPath: "\(folder)/\(name)")) }
                 expectOneLine(try station.leasehold("status", "stale"), code: 66)

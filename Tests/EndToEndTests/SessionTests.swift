@@ -19,6 +19,40 @@ import Testing
     }
 
     @Test(arguments: fronts)
+    func hangUpEndsAStoppedGuest(_ front: Front) throws {
+        let shell = try ShellStage(front)
+        defer { shell.end() }
+        try shell.type("w ./up")
+        try shell.terminal.expect("started")
+        try shell.terminal.send("\u{1a}")
+        try shell.terminal.expect("Stopped")
+        let job = shell.job
+        defer { for process in job { process.signal(SIGKILL) } }
+        shell.terminal.hangUp()
+        try eventually(within: 5, "the end of \(job)") { job.allSatisfy { !$0.exists } }
+    }
+
+    @Test(arguments: [Front.run, .leased])
+    func hangUpIsNothingToADetachedGuest(_ front: Front) throws {
+        let shell = try ShellStage(front)
+        defer { shell.end() }
+        let prefix = try shell.stage.prefix(front, ["--detach"]).joined(separator: " ")
+        try shell.stage.scratch.write("\(prefix) \(try Products.probe()) sleep 60 >line\n", to: "detach")
+        try shell.run("bash detach")
+        #expect(try shell.lastStatus() == "0")
+        let line = try JSONValue(
+            parsing: FileManager.default.contents(atPath: shell.stage.scratch.file("line")) ?? Data())
+        let supervisor = try FrontStage.process(line["supervisorPid"]?.integer)
+        let guest = try FrontStage.process(line["childPid"]?.integer)
+        shell.terminal.hangUp()
+        _ = try shell.terminal.program.wait(timeout: 5)
+        pause(milliseconds: 300)
+        #expect(supervisor.exists && guest.exists)
+        supervisor.signal(SIGTERM)
+        try eventually(within: 5, "the end of both") { !supervisor.exists && !guest.exists }
+    }
+
+    @Test(arguments: fronts)
     func endOfTheShellEndsTheGuestInItsForeground(_ front: Front) throws {
         let shell = try ShellStage(front)
         defer { shell.end() }
@@ -98,6 +132,30 @@ import Testing
             #expect(try running.finish(timeout: 5).status == .exit(6))
             #expect(running.output == "continued\n")
         }
+    }
+
+    /// Other prefixes in front of this one and behind it.
+    @Test(arguments: fronts)
+    func guestRunsAmongOtherPrefixes(_ front: Front) throws {
+        let stage = try FrontStage()
+        defer { stage.end() }
+        let prefix = try stage.prefix(front)
+        let cases: [([String], Status)] = [
+            (["timeout", "0.5"] + prefix + ["sleep", "60"], .exit(124)),
+            (["timeout", "-s", "INT", "0.5"] + prefix + ["sleep", "60"], .exit(124)),
+            (["timeout", "-s", "KILL", "0.5"] + prefix + ["sleep", "60"], .signal(SIGKILL)),
+            (prefix + ["timeout", "0.5", "sleep", "60"], .exit(124)),
+            (["nohup"] + prefix + ["sh", "-c", "kill -HUP $$; exit 6"], .exit(6)),
+            (prefix + ["setsid", "-w", "sh", "-c", "exit 7"], .exit(7)),
+            (["nice"] + prefix + ["nice", "sh", "-c", "exit $(nice)"], .exit(19)),
+            (prefix + prefix + ["sh", "-c", "exit 9"], .exit(9)),
+        ]
+        for (command, status) in cases {
+            let program = Program(command: command, environment: try stage.environment(front))
+            let outcome = try program.run(timeout: 10)
+            #expect(outcome.status == status, "\(command): \(outcome)")
+        }
+        try eventually(within: 2, "the end of all") { stage.scratch.strayProcesses.isEmpty }
     }
 
     /// No terminal at all, and streams that lead nowhere: as a service, or from cron.

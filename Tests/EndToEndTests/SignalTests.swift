@@ -154,6 +154,35 @@ import Testing
         #expect(running.output == "continued\n")
     }
 
+    /// Whoever continues the guest by its own pid has the supervisor go on, too.
+    @Test func supervisorGoesOnWithAGuestThatIsContinuedAlone() throws {
+        let stage = try FrontStage()
+        defer { stage.end() }
+        var program = try stage.probe(.supervisor, [], "stop-self", "tstp", "5")
+        program.inheritance.newProcessGroup = true
+        let running = try stage.scratch.start(program)
+        try eventually(within: 5, "the supervisor being stopped") { ProcessStatus(running.pid)?.state == "T" }
+        let guest = try #require(running.descendants.first { ProcessStatus($0.pid)?.name == "ProbeGuest" })
+        guest.signal(SIGCONT)
+        #expect(try running.finish(timeout: 5).status == .exit(5))
+    }
+
+    /// The supervisor may hear of the guest's start later than others do: a stop is no kill for that.
+    @Test func guestThatHasJustStartedIsAskedToStop() throws {
+        let stage = try FrontStage()
+        defer { stage.end() }
+        let script = "trap 'sleep 0.2; exit 42' TERM; echo ready; while :; do sleep 0.02; done"
+        var program = try stage.program(Program("/bin/bash", ["-c", script]), through: .supervisor)
+        // The keeper's reports come 300 ms late. -D: the supervisor stays the process that is started here.
+        let slowly = ["-D", "-f", "-o", "/dev/null", "-e", "trace=sendto", "-e", "inject=sendto:delay_enter=300000"]
+        program = program.prefixed(by: ["strace"] + slowly)
+        let running = try stage.scratch.start(program)
+        try running.waitForOutput("ready")
+        running.signal(SIGTERM)
+        #expect(try running.wait(timeout: 10) == .exit(42))
+        #expect(try stage.exitRecord()["reason"] == "stopped")
+    }
+
     /// Nobody has to wait for a lease longer than they want to.
     @Test(arguments: [SIGINT, SIGTERM, SIGHUP, SIGQUIT])
     func startThatWaitsForALeaseIsInterrupted(_ number: Int32) throws {

@@ -198,7 +198,8 @@ extension Station {
         let running = try scratch.start(program)
         guard (try? running.wait(timeout: seconds)) == .exit(code) else {
             let words = program.arguments.joined(separator: " ").prefix(500)
-            Issue.record("expected exit \(code): \(running); \(words)\n\(running.errors)", sourceLocation: sourceLocation)
+            Issue.record(
+                "expected exit \(code): \(running); \(words)\n\(running.errors)", sourceLocation: sourceLocation)
             running.end()
             return Refusal(outcome: try running.finish(), line: "")
         }

@@ -119,7 +119,25 @@ import Testing
         try shell.terminal.expect("$ ")
         try shell.run("kill %1")
         try shell.expectNoJob()
-        #expect(try shell.run("wait %1; echo").contains("Terminated"))
+        try shell.run("wait %1")
+        #expect(shell.count("Terminated") == 1)
+    }
+
+    /// The shell learns of it, and no lease is held for a guest that is dead.
+    @Test(arguments: fronts)
+    func guestThatIsKilledWhileItsJobIsStoppedEndsTheJob(_ front: Front) throws {
+        let shell = try ShellStage(front)
+        defer { shell.end() }
+        try shell.type("w ./up")
+        try shell.terminal.expect("started")
+        try shell.terminal.send("\u{1a}")
+        try shell.terminal.expect("Stopped")
+        try shell.terminal.expect("$ ")
+        let guest = try #require(shell.job.last)
+        guest.signal(SIGKILL)
+        try shell.expectNoJob()
+        try shell.run("wait %1")
+        #expect(shell.count("Killed") == 1)
     }
 
     @Test(arguments: fronts)
@@ -220,6 +238,7 @@ import Testing
         try shell.terminal.expect("Stopped")
         try shell.terminal.expect("$ ")
         try shell.type("fg")
+        try eventually(within: 2, "all going on") { shell.states().allSatisfy { $0 == "S" } }
         try shell.terminal.send("\u{3}")
         try shell.terminal.expect("$ ")
         try shell.expectNoJob()

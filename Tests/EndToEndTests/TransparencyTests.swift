@@ -137,12 +137,18 @@ import Testing
     @Test func guestRunsWhereNoFileMayGrow() throws {
         let stage = try FrontStage()
         defer { stage.end() }
-        let limit = [Inheritance.Limit(resource: Int32(RLIMIT_FSIZE.rawValue), soft: 0, hard: 0)]
+        var program = Program("/bin/sh", ["-c", "ulimit -f; echo ran"])
+        program.inheritance.limits = [.init(resource: Int32(RLIMIT_FSIZE.rawValue), soft: 0, hard: -1)]
         for front in [Front.direct, .supervisor, .run] {
-            var program = Program("/bin/sh", ["-c", "ulimit -f; echo ran"])
-            program.inheritance.limits = limit
             let outcome = try stage.program(program, through: front).run()
             #expect(outcome.output == "0\nran\n", "through \(front): \(outcome)")
+        }
+        // Where the supervisor can't have more either, it can't keep its files, says so and leaves nothing.
+        program.inheritance.limits = [.init(resource: Int32(RLIMIT_FSIZE.rawValue), soft: 0, hard: 0)]
+        for front in [Front.supervisor, .run] {
+            let outcome = try stage.program(program, through: front).run()
+            #expect(outcome.status == .exit(73) && outcome.output == "")
+            #expect(outcome.errors.hasPrefix("leasehold: ") && outcome.errors.filter { $0 == "\n" }.count == 1)
         }
         #expect(stage.guestDirectories == [])
     }

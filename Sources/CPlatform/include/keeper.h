@@ -116,6 +116,9 @@ int leasehold_become_subreaper(void);
 // that a later process under the same pid can't be hit. Returns 0, or -1 with errno.
 int leasehold_signal_process(pid_t pid, uint64_t start_time, int signal);
 
+// Locks what the process touches of its memory, now and later, where it may do so without limit. Returns whether it does.
+bool leasehold_stay_in_memory(void);
+
 // Keeps of the calling thread's capabilities those in the mask (bit N: capability N). Returns 0, or -1 with errno.
 int leasehold_keep_capabilities(uint64_t mask);
 

@@ -1,0 +1,77 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Settings that don't fit what the daemon has joined, or what other hosts do.
+@Suite struct HostSetUpTests {
+    @Test func aHostIDOtherThanTheJoinedOneIsRefused() throws {
+        let hosts = try TwoHosts.shared
+        try withScratch { scratch in
+            let disk = try hosts.disk()
+            let station = try Station(hosts.first.daemon, id: 2, leaseDirectory: hosts.leaseDirectory, scratch)
+            try station.refused(["--disk", disk], code: 69, naming: [TwoHosts.lockspace, "host id 2"])
+            #expect(try hosts.holders(of: disk).isEmpty)
+        }
+    }
+
+    /// The lease would be taken in a file that no other host looks at.
+    @Test func aLeaseDirectoryOtherThanTheLockspacesIsRefused() throws {
+        let hosts = try TwoHosts.shared
+        try withScratch { scratch in
+            let disk = try hosts.disk()
+            let guest = try Station(on: hosts.first, of: hosts, scratch).start(["--disk", disk])
+            let elsewhere = try scratch.directory("elsewhere")
+            let station = try Station(hosts.second.daemon, id: 2, leaseDirectory: elsewhere, scratch)
+            try station.refused(["--disk", disk], code: 69, naming: [TwoHosts.lockspace, elsewhere])
+            #expect(try hosts.holders(of: disk).map(\.resource.pid) == [guest.pid])
+            try guest.stop()
+        }
+    }
+
+    @Test func aLeaseFileWithoutASlotForThisHostIsNamed() throws {
+        let hosts = try TwoHosts.shared
+        try withScratch { scratch in
+            let disk = try hosts.disk()
+            let path = try hosts.scratch.disk("leases/\(try leaseName(disk))")
+            let text = try hosts.leaseText(disk)
+            try hosts.first.daemon.sanlock("direct", "init", "-r", text, "-n", "1").expecting(.exit(0))
+            try Station(on: hosts.first, of: hosts, scratch).start(["--disk", disk]).stop()
+            let station = try Station(on: hosts.second, of: hosts, scratch)
+            try station.refused(["--disk", disk], code: 78, naming: [disk, path, "host id"])
+        }
+    }
+
+    @Test func aHostIDThatAnotherHostHasIsRefused() throws {
+        let hosts = try TwoHosts(joined: false)
+        defer { hosts.end() }
+        let scratch = hosts.scratch
+        let disk = try hosts.disk()
+        let guest = try Station(on: hosts.first, of: hosts, scratch).start(["--disk", disk])
+        let twin = try Station(hosts.second.daemon, id: 1, leaseDirectory: hosts.leaseDirectory, scratch)
+        try twin.refused(["--disk", try hosts.disk()], code: 69, naming: ["host id 1", "host1"], within: 60)
+        #expect(guest.running.isRunning)
+        try guest.stop()
+    }
+
+    @Test func aDaemonThatDiesDuringTheWaitEndsTheStart() throws {
+        try withScratch { scratch in
+            let daemon = try SanlockDaemon(hostName: "mortal", runDirectory: scratch.file("s"))
+            scratch.atEnd { daemon.end() }
+            let station = try Station(daemon, id: 3, leaseDirectory: try scratch.directory("leases"), scratch)
+            let holder = try station.start(["--disk", "/d"], named: "holder")
+            let waiting = try scratch.start(
+                try station.supervised(["--name", "w", "--wait", "60", "--disk", "/d"], Probe.command("sleep", "60")))
+            pause(milliseconds: 500)
+            #expect(waiting.isRunning)
+            let killed = monotonicNanoseconds()
+            daemon.kill()
+            expectOneLine(try waiting.finish(timeout: 5), code: 69, naming: ["w"])
+            #expect(try holder.running.finish(timeout: 5).status == .exit(74))
+            #expect(secondsSince(killed) < 2)
+            #expect(station.runFiles() == ["exits/holder.json"])
+            // A new daemon knows nothing of them, and the host joins again by itself.
+            try daemon.restart()
+            try station.start(["--disk", "/d"], named: "after").stop()
+        }
+    }
+}

@@ -225,6 +225,18 @@ static int kill_everything(struct keeper *keeper)
 
 // --- the guest's life ---
 
+// A supervisor that stopped itself with its guest can't see that the guest went on, or ended, without it.
+static void continue_supervisor(const struct keeper *keeper)
+{
+	syscall(SYS_pidfd_send_signal, keeper->supervisor, SIGCONT, NULL, 0);
+}
+
+static void report_end(struct keeper *keeper, int status)
+{
+	continue_supervisor(keeper);
+	report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_ENDED, .value = status });
+}
+
 static bool first_living(pid_t child, void *context)
 {
 	if (!leasehold_is_alive(child))
@@ -251,7 +263,7 @@ static bool guest_exited(struct keeper *keeper, int status)
 	}
 	keeper->guest = 0;
 	kill_everything(keeper);
-	report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_ENDED, .value = status });
+	report_end(keeper, status);
 	return true;
 }
 
@@ -269,8 +281,10 @@ static bool reap(struct keeper *keeper)
 			continue;
 		if (WIFSTOPPED(status))
 			report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_STOPPED, .value = WSTOPSIG(status) });
-		else if (WIFCONTINUED(status))
+		else if (WIFCONTINUED(status)) {
 			report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_CONTINUED });
+			continue_supervisor(keeper);
+		}
 		else if (guest_exited(keeper, status))
 			return true;
 	}
@@ -278,9 +292,7 @@ static bool reap(struct keeper *keeper)
 
 static void end_guest(struct keeper *keeper)
 {
-	int status = kill_everything(keeper);
-
-	report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_ENDED, .value = status });
+	report_end(keeper, kill_everything(keeper));
 }
 
 // Returns true when the order was to end everything, or when there is nobody left to give one.

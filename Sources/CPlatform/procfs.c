@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -102,6 +103,65 @@ bool leasehold_is_alive(pid_t pid)
 	uint64_t start_time;
 
 	return read_stat(pid, &is_alive, &start_time) && is_alive;
+}
+
+// A number behind a label of /proc/PID/status, to the base 16.
+static uint64_t labelled(const char *text, const char *label)
+{
+	const char *at = strstr(text, label);
+	uint64_t value = 0;
+
+	if (!at)
+		return 0;
+	for (at += strlen(label); *at == ' ' || *at == '\t'; at++)
+		;
+	for (;; at++) {
+		if (*at >= '0' && *at <= '9')
+			value = value * 16 + (uint64_t)(*at - '0');
+		else if (*at >= 'a' && *at <= 'f')
+			value = value * 16 + (uint64_t)(*at - 'a' + 10);
+		else
+			return value;
+	}
+}
+
+bool leasehold_is_ending(pid_t pid)
+{
+	enum { EXITING = 4 };  // PF_EXITING, in field 9 of stat
+	const uint64_t kill_bit = 1ull << (SIGKILL - 1);
+	char path[64], text[8192];
+	long flags = 0;
+	int fd;
+	ssize_t size;
+
+	if (!leasehold_is_alive(pid))
+		return true;
+	append_text(append_number(append_text(path, "/proc/"), pid), "/stat");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	size = read_whole(fd, text, sizeof text - 1);
+	close(fd);
+	text[size > 0 ? size : 0] = 0;
+	char *at = strrchr(text, ')');
+	for (int field = 2; at && field < 9; field++) {
+		at = strchr(at, ' ');
+		if (at)
+			at++;
+	}
+	while (at && *at >= '0' && *at <= '9')
+		flags = flags * 10 + (*at++ - '0');
+	if (flags & EXITING)
+		return true;
+
+	append_text(append_number(append_text(path, "/proc/"), pid), "/status");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	size = read_whole(fd, text, sizeof text - 1);
+	close(fd);
+	text[size > 0 ? size : 0] = 0;
+	return ((labelled(text, "SigPnd:") | labelled(text, "ShdPnd:")) & kill_bit) != 0;
 }
 
 int for_each_child(bool (*visit)(pid_t child, void *context), void *context)

@@ -36,31 +36,45 @@ public struct GuestClaim: ~Copyable {
         do throws(SystemError) {
             try Files.makeDirectories(directory.guests, mode: 0o755)
             try Files.makeDirectory(directory.exits, mode: 0o755)
-            let section = try DirectoryLock(on: directory.guests)
-            defer { _ = section }
-            if try Files.kind(of: paths.directory) != nil, var leftover = Leftover(paths) {
-                leftover.end(in: directory)
-                if leftover.hadProcesses { ended = leftover }
+            for _ in 0..<attempts {
+                if let lock = try lock(paths, in: directory, ending: &ended) { return lock }
+                // One that was killed holds its lock until it is dead; one that is just starting has no pid yet.
+                let pid = paths.livingSupervisor ?? 0
+                if pid > 0, !ProcessIdentity.isEnding(pid) { break }
+                usleep(5000)
             }
-            return try lock(paths)
         } catch {
-            if error.number == EWOULDBLOCK, let pid = paths.livingSupervisor { throw .inUse(supervisorPid: pid) }
             throw .unusable(error)
         }
+        throw .inUse(supervisorPid: paths.livingSupervisor ?? 0)
     }
 
-    private static func lock(_ paths: GuestPaths) throws(SystemError) -> LifeLock {
+    private static let attempts = 400
+
+    // Nil: another process has it.
+    private static func lock(
+        _ paths: GuestPaths, in directory: RunDirectory, ending ended: inout Leftover?
+    ) throws(SystemError) -> LifeLock? {
+        let section = try DirectoryLock(on: directory.guests)
+        defer { _ = section }
         try Files.makeDirectory(paths.directory, mode: 0o700)
         do throws(SystemError) {
-            guard let lock = try LifeLock(on: paths.supervisorPid) else {
-                throw SystemError("lock", on: paths.supervisorPid, number: EWOULDBLOCK)
-            }
-            return lock
+            guard let lock = try LifeLock(on: paths.supervisorPid) else { return nil }
+            if try Files.names(in: paths.directory).count == 1 { return lock }
         } catch {
             // Nothing is left of an attempt that failed, and nothing is touched of a guest that runs.
-            if error.number != EWOULDBLOCK { paths.remove() }
+            if !paths.hasLivingSupervisor { paths.remove() }
             throw error
         }
+        // The lock is ours, and so is what its last holder left. The file it is on goes with that.
+        var leftover = Leftover(paths)
+        leftover.end(in: directory)
+        if leftover.hadProcesses { ended = leftover }
+        if try Files.kind(of: paths.directory) != nil {
+            throw SystemError("what a killed supervisor left can't be ended", on: paths.directory, number: EBUSY)
+        }
+        try Files.makeDirectory(paths.directory, mode: 0o700)
+        return try LifeLock(on: paths.supervisorPid)
     }
 
     /// Removes the guest's directory. The lock goes with the process.

@@ -14,9 +14,8 @@ public struct Leftover: Sendable {
     public private(set) var hadProcesses = false
     private let state: GuestState?
 
-    /// Looks at a guest's directory; nil where its supervisor lives, or where one is just starting.
-    public init?(_ paths: GuestPaths) {
-        guard paths.livingSupervisor == nil else { return nil }
+    /// Looks at a guest's directory whose supervisor doesn't live.
+    init(_ paths: GuestPaths) {
         self.paths = paths
         state = paths.readState()
         name = state?.status.name ?? paths.fileName
@@ -52,7 +51,7 @@ public struct Leftover: Sendable {
         let time = rfc3339(secondsSince1970: now.seconds, nanoseconds: Int32(now.milliseconds) * 1_000_000)
         let exit = WireExit(
             name: state.status.name, uuid: state.status.uuid, signal: SIGKILL, reason: .supervisorFailed, time: time,
-            leasesFree: true)
+            leasesFree: state.status.leases.isEmpty)
         let path = "\(directory.exits)/\(paths.fileName).json"
         try? Files.writeWhole(Array((exit.json.prettyDescription + "\n").utf8), to: path)
     }
@@ -63,7 +62,8 @@ public struct Leftover: Sendable {
         guard let section = try? DirectoryLock(on: directory.guests) else { return [] }
         defer { _ = section }
         return directory.guestDirectories().compactMap { paths in
-            guard !paths.hasLivingSupervisor, var leftover = Leftover(paths) else { return nil }
+            if paths.hasLivingSupervisor { return nil }
+            var leftover = Leftover(paths)
             leftover.end(in: directory)
             return leftover
         }

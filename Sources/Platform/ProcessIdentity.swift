@@ -31,6 +31,11 @@ public struct ProcessIdentity: Equatable, Sendable {
         leasehold_is_alive(pid) && exists
     }
 
+    /// Whether a process is gone, or about to be: dying, killed, or a zombie. What it holds is about to be let go.
+    public static func isEnding(_ pid: Int32) -> Bool {
+        leasehold_is_ending(pid)
+    }
+
     /// Sends it a signal, if it is still that process.
     ///
     /// - Returns: whether the signal was sent.

@@ -190,8 +190,11 @@ extension SanlockDriver {
     private func held(_ requests: [LeaseRequest]) -> [HeldLease] {
         let versions = (try? SanlockCalls.versions(of: pid)) ?? [:]
         return requests.map { request in
+            if request.mode == .shared { return HeldLease(request: request, version: nil) }
             let name = [request.resource.lockspace, request.resource.name]
-            return HeldLease(request: request, version: request.mode == .shared ? nil : versions[name])
+            // The daemon tells none where one lease's path has a space in it. The storage does.
+            let version = versions[name] ?? (try? SanlockCalls.owners(of: request.resource))?.version
+            return HeldLease(request: request, version: version)
         }
     }
 
@@ -208,7 +211,7 @@ extension SanlockDriver {
             // Nobody owns it any more: it got free since. A supervisor of this host that is gone leaves a guest that is being killed, and a lease about to be free.
             let isEnding = holder.map { holder in
                 holder.hostId == settings.hostId
-                    && holder.pid.map { ProcessIdentity(runningAs: $0)?.isAlive != true } ?? false
+                    && holder.pid.map(ProcessIdentity.isEnding) ?? false
             }
             return LeaseFailure(
                 isEnding ?? true ? .beingReleased : isDead ? .deadNotExpired : .heldElsewhere, request: request, holder: holder,

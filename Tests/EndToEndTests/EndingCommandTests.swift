@@ -152,6 +152,36 @@ import TestSupport
         }
     }
 
+    /// A daemon that answers late shows what is waited for.
+    @Test(arguments: ["Shutdown", "Kill"])
+    func noAnswerComesBeforeTheRelease(method: String) throws {
+        try withTwoHosts { hosts in
+            try ControlDesk.with(hosts.first) { desk in
+                let disk = try hosts.disk()
+                let guest = try desk.start("held", disks: [disk])
+                let connection = try ControlConnection(guest.control)
+                _ = try connection.call("GetStatus")
+                // What follows the start is asked of the daemon too, and has to be over.
+                try eventually(within: 10) {
+                    try connection.call("GetStatus")["status"]?["lockspaces"]?.array?.isEmpty == false
+                }
+                hosts.first.daemon.stop()
+                try connection.send(method)
+                let command = try desk.scratch.start(
+                    desk.command(method == "Kill" ? "kill" : "stop", "held", "--json"))
+                try eventually(within: 2, "the guest's end") { !guest.child.exists }
+                var answer = pollfd(fd: connection.descriptor, events: Int16(POLLIN), revents: 0)
+                #expect(poll(&answer, 1, 1500) == 0, "answered while the lease was held")
+                #expect(command.isRunning)
+                hosts.first.daemon.cont()
+                let reply = try #require(try connection.receive())
+                #expect(reply["parameters"]?["exit"]?["leasesFree"] == true, "\(reply)")
+                #expect(try command.finish(timeout: 5).expecting(.exit(0)).json()["leasesFree"] == true)
+                #expect(try hosts.holders(of: disk).isEmpty)
+            }
+        }
+    }
+
     @Test func killEndsAGuestWhoseSupervisorIsStopped() throws {
         let hosts = try TwoHosts.shared
         try ControlDesk.with { desk in

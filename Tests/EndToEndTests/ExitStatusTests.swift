@@ -22,7 +22,9 @@ import Testing
     @Test func everyExitStatusPassesThrough() throws {
         let stage = try FrontStage()
         defer { stage.end() }
-        try run(Array(0...255), stage) { try stage.probe(.supervisor, [], "exit", "\($0)") } check: { code, outcome in
+        try run(Array(0...255), stage) {
+            try stage.probe(.supervisor, [], "exit", "\($0)")
+        } check: { code, outcome in
             #expect(outcome.status == .exit(Int32(code)))
             #expect(outcome.errors == "")
         }
@@ -81,7 +83,9 @@ import Testing
             program.inheritance.ignoredSignals = [number]
             program.inheritance.blockedSignals = [number]
             return program
-        } check: { number, outcome in #expect(outcome.status == .signal(number)) }
+        } check: { number, outcome in
+            #expect(outcome.status == .signal(number))
+        }
     }
 
     @Test(arguments: Front.supervised)
@@ -103,7 +107,8 @@ import Testing
     func shellTellsTheSignalAs128AndItsNumber(_ front: Front) throws {
         let stage = try FrontStage()
         defer { stage.end() }
-        let script = #""$@" signal 15; echo $?; "$@" signal 9; echo $?; "$@" exit 143; echo $?; "$@" signal 64; echo $?"#
+        let script =
+            #""$@" signal 15; echo $?; "$@" signal 9; echo $?; "$@" exit 143; echo $?; "$@" signal 64; echo $?"#
         let command = try stage.prefix(front) + [try Products.probe()]
         let outcome = try Program(
             "bash", ["-c", script, "bash"] + command, environment: try stage.environment(front)
@@ -132,7 +137,8 @@ import Testing
         let broken = try stage.scratch.write("#!/no/such/interpreter\n", to: "broken")
         try #require(chmod(broken, 0o755) == 0)
         let cases: [(String, Int32)] = [
-            ("/no/such/program", 127), ("no-such-program-in-path", 127), (plain, 126), (stage.scratch.path, 126), ("\(plain)/x", 127),
+            ("/no/such/program", 127), ("no-such-program-in-path", 127), (plain, 126), (stage.scratch.path, 126),
+            ("\(plain)/x", 127),
             (broken, 127), ("", 127),
         ]
         for front in Front.supervised {

@@ -114,7 +114,7 @@ extension FrontStage {
             parentDeathSignal: report["parentDeathSignal"]?.integer)
     }
 
-    // The process that the caller started is the guest, or the supervisor: a group or session of that number is the same.
+    // What the caller started is the guest, or its supervisor: a group or session of that number is the same.
     private static func plain(_ report: JSONValue, startedAs pid: pid_t) -> JSONValue {
         guard case .object(var members) = report else { return report }
         for key in ["pid", "parent", "parentName", "startTime", "parentDeathSignal"] { members[key] = nil }

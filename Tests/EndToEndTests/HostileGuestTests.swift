@@ -23,7 +23,7 @@ import Testing
         #expect(took < 1)
         let got = try hunter.gotNanoseconds()
         let lastAlive = try guest.record.lastAliveNanoseconds()
-        #expect(lastAlive > killed - 500_000_000, "the guest's own clock must have run")
+        #expect(lastAlive > guest.program.startedNanoseconds, "the guest's own clock must have run")
         #expect(lastAlive < got, "the lease was free \(Double(lastAlive) - Double(got)) ns before the guest's end")
         // A guest that closed its descriptors and a keeper that waits for sanlock both pass above: this one is prompt too.
         #expect(got < killed + 1_500_000_000, "the lease has to be free at once")

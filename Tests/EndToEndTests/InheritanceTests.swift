@@ -32,7 +32,8 @@ import Testing
         try #require(fcntl(sockets[1], F_SETFL, O_NONBLOCK) == 0)
         try stage.expectNoDifference {
             $0.passing = [
-                3: reading, 4: appending, 5: reading, 7: folder, 31: sockets[0], 32: sockets[1], 200: appending, 901: reading,
+                3: reading, 4: appending, 5: reading, 7: folder, 31: sockets[0], 32: sockets[1], 200: appending,
+                901: reading,
             ]
         }
         #expect(lseek(reading, 0, SEEK_CUR) == 321)
@@ -127,7 +128,8 @@ import Testing
 
     @Test(arguments: [
         [SIGCHLD], [SIGHUP], [SIGTERM], [SIGPIPE], [SIGINT, SIGQUIT], [SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT],
-        [SIGUSR1, SIGUSR2, SIGALRM, SIGURG, SIGWINCH], [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP], [32, 33, 34, 64],
+        [SIGUSR1, SIGUSR2, SIGALRM, SIGURG, SIGWINCH], [SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP],
+        [32, 33, 34, 64],
         (1...64).filter { $0 != SIGKILL && $0 != SIGSTOP },
     ])
     func ignoredSignalsStayIgnored(_ signals: [Int32]) throws {
@@ -137,7 +139,8 @@ import Testing
     }
 
     @Test(arguments: [
-        [SIGCHLD], [SIGTERM], [SIGHUP, SIGINT, SIGQUIT], [SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT], [SIGSEGV, SIGBUS, SIGFPE],
+        [SIGCHLD], [SIGTERM], [SIGHUP, SIGINT, SIGQUIT], [SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT],
+        [SIGSEGV, SIGBUS, SIGFPE],
         [34, 35, 63, 64], (1...64).filter { ![SIGKILL, SIGSTOP, 32, 33].contains($0) },
     ])
     func blockedSignalsStayBlocked(_ signals: [Int32]) throws {

@@ -24,7 +24,8 @@ import TestSupport
             print("after 1,200 clients: supervisor \(later.supervisor) kB, keeper \(later.keeper) kB")
             #expect(later.supervisor + later.keeper <= Self.mostPrivateKilobytes)
             #expect(later.supervisor - first.supervisor <= 128)
-            #expect(later.keeper - first.keeper <= 16)
+            // The keeper itself does nothing; pages it shares with the supervisor become its own when that writes to them.
+            #expect(later.keeper - first.keeper <= 64)
             // Whatever was made room for once is enough for as much again.
             try ask(guest, calls: 3000, connections: 1000)
             let last = try privateMemory(of: guest)

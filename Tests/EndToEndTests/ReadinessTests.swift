@@ -20,7 +20,8 @@ import Testing
             let left = Int32(max(0, (seconds - secondsSince(start)) * 1000))
             var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             guard poll(&wait, 1, left) > 0 else {
-                throw TestFailure("no end of file within \(seconds) s; so far: \(String(decoding: data, as: UTF8.self))")
+                throw TestFailure(
+                    "no end of file within \(seconds) s; so far: \(String(decoding: data, as: UTF8.self))")
             }
             let size = read(descriptor, &buffer, buffer.count)
             guard size > 0 else { return String(decoding: data, as: UTF8.self) }

@@ -63,8 +63,8 @@ import Testing
         try eventually(within: 5, "the end of \(job)") { job.allSatisfy { !$0.exists } }
     }
 
-    /// The kernel sends SIGHUP and SIGCONT to a stopped job that nobody is left to continue. A guest that stayed stopped
-    /// would keep its leases for good.
+    /// The kernel sends SIGHUP and SIGCONT to a stopped job that nobody is left to continue. A guest that stayed
+    /// stopped would keep its leases for good.
     @Test(arguments: fronts)
     func endOfTheShellEndsAStoppedGuest(_ front: Front) throws {
         let shell = try ShellStage(front)
@@ -141,14 +141,14 @@ import Testing
         defer { stage.end() }
         let prefix = try stage.prefix(front)
         let cases: [([String], Status)] = [
-            (["timeout", "0.5"] + prefix + ["sleep", "60"], .exit(124)),
-            (["timeout", "-s", "INT", "0.5"] + prefix + ["sleep", "60"], .exit(124)),
-            (["timeout", "-s", "KILL", "0.5"] + prefix + ["sleep", "60"], .signal(SIGKILL)),
+            (["timeout", "1"] + prefix + ["sleep", "60"], .exit(124)),
+            (["timeout", "-s", "INT", "1"] + prefix + ["sleep", "60"], .exit(124)),
+            (["timeout", "-s", "KILL", "1"] + prefix + ["sleep", "60"], .signal(SIGKILL)),
             (prefix + ["timeout", "0.5", "sleep", "60"], .exit(124)),
             (["nohup"] + prefix + ["sh", "-c", "kill -HUP $$; exit 6"], .exit(6)),
             (prefix + ["setsid", "-w", "sh", "-c", "exit 7"], .exit(7)),
             (["nice"] + prefix + ["nice", "sh", "-c", "exit $(nice)"], .exit(19)),
-            (prefix + prefix + ["sh", "-c", "exit 9"], .exit(9)),
+            (prefix + (try stage.prefix(front)) + ["sh", "-c", "exit 9"], .exit(9)),
         ]
         for (command, status) in cases {
             let program = Program(command: command, environment: try stage.environment(front))

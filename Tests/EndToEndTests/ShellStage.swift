@@ -1,7 +1,7 @@
 import Foundation
 import TestSupport
 
-/// An interactive bash on a terminal, in which `w COMMAND` is a command through a front and `g MODE` the probe through it.
+/// An interactive bash on a terminal, in which `w COMMAND` runs a command through a front, and `g MODE` the probe.
 struct ShellStage {
     let stage: FrontStage
     let terminal: Terminal

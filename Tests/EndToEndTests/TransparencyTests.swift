@@ -12,7 +12,8 @@ import Testing
 
     @Test func argumentsArriveAsTheyWereGiven() throws {
         let arguments = [
-            "", " ", "a b", "--", "--help", "-h", "--version", "--name", "x", "--disk=/x", "\n", "\t\"'\\$*", "e\u{301}", "\u{e9}",
+            "", " ", "a b", "--", "--help", "-h", "--version", "--name", "x", "--disk=/x", "\n", "\t\"'\\$*",
+            "e\u{301}", "\u{e9}",
             "\u{1f600}", "=", "-", "@file", String(repeating: "x", count: 100_000), "--",
         ]
         let stage = try FrontStage()
@@ -39,7 +40,8 @@ import Testing
     @Test func bytesThatAreNoTextArriveAsTheyAre() throws {
         let stage = try FrontStage()
         defer { stage.end() }
-        let script = #"exec env -u _ ODD=$'\xff\xfe' $'N\xc3'=$'a\xe9' "$@" $'\xff' $'a\xc0\xaf' $'\xed\xa0\x80' $'\xf0\x9f'"#
+        let variables = #"ODD=$'\xff\xfe' $'N\xc3'=$'a\xe9'"#
+        let script = "exec env -u _ \(variables)" + #" "$@" $'\xff' $'a\xc0\xaf' $'\xed\xa0\x80' $'\xf0\x9f'"#
         for front in Front.supervised {
             func report(_ prefix: [String]) throws -> JSONValue {
                 let file = stage.scratch.file("report")
@@ -63,7 +65,8 @@ import Testing
             $0.inheritsEnvironment = false
             $0.environment = [
                 "": "empty name", "EMPTY": "", "LINES": "a\nb", "UNICODE": "ü\u{1f600}", "PATH": "/nowhere", "=": "x",
-                "NOTIFY": "kept", "NOTIFY_SOCKET_": "kept", "LD_LIBRARY_PATH": "/nowhere", "SWIFT_BACKTRACE": "enable=no",
+                "NOTIFY": "kept", "NOTIFY_SOCKET_": "kept", "LD_LIBRARY_PATH": "/nowhere",
+                "SWIFT_BACKTRACE": "enable=no",
             ]
         }
 
@@ -161,9 +164,10 @@ import Testing
         try stage.expectNoDifference { $0.inheritance.moreOptions = ["--policy", "3"] }
         try stage.expectNoDifference { $0.inheritance.moreOptions = ["--policy", "5"] }
         try stage.expectNoDifference { $0.inheritance.moreOptions = ["--timer-slack", "123456"] }
-        let first = try #require(try stage.sight(
-            try Probe.program("report", stage.scratch.file("r1")), into: stage.scratch.file("r1"), through: .direct
-        ).report["processors"]?.array?.first?.integer)
+        let first = try #require(
+            try stage.sight(
+                try Probe.program("report", stage.scratch.file("r1")), into: stage.scratch.file("r1"), through: .direct
+            ).report["processors"]?.array?.first?.integer)
         try stage.expectNoDifference { $0.inheritance.processors = [first] }
     }
 

@@ -109,6 +109,9 @@ uint64_t leasehold_start_time(pid_t pid);
 // Whether the process is there and is not a zombie.
 bool leasehold_is_alive(pid_t pid);
 
+// Whether the process is gone, a zombie, exiting, or about to be killed: whatever it holds is about to be let go.
+bool leasehold_is_ending(pid_t pid);
+
 // Makes the caller the one that orphans below it fall to. Returns 0, or -1 with errno.
 int leasehold_become_subreaper(void);
 

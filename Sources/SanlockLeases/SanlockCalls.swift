@@ -64,11 +64,13 @@ enum SanlockCalls {
         try check(sanlock_add_lockspace_timeout(&lockspace, 0, ioTimeoutSeconds))
     }
 
-    /// Whether a lockspace is joined; waits where it is being joined.
-    static func isJoined(_ name: String, hostId: UInt64, path: String) throws(SanlockCode) -> Bool {
+    /// Whether a lockspace is joined as this host and from this file.
+    ///
+    /// - Parameter waits: whether to wait where it is being joined at this moment; otherwise it isn't joined yet.
+    static func isJoined(_ name: String, hostId: UInt64, path: String, waits: Bool) throws(SanlockCode) -> Bool {
         var lockspace = self.lockspace(name, hostId: hostId, path: path)
-        let code = sanlock_inq_lockspace(&lockspace, UInt32(SANLK_INQ_WAIT))
-        if code == -ENOENT { return false }
+        let code = sanlock_inq_lockspace(&lockspace, waits ? UInt32(SANLK_INQ_WAIT) : 0)
+        if code == -ENOENT || code == -EINPROGRESS { return false }
         try check(code)
         return true
     }

@@ -53,8 +53,8 @@ public final class SanlockDriver: LeaseDriver {
 
     /// Takes all or none, eight a call.
     ///
-    /// It is tried at once and set right afterwards: where the lockspace is joined and the lease files are there, as on
-    /// all starts but the first, nothing else is asked.
+    /// They are asked for at once and what is missing is made afterwards: where the lease files are there, as on all starts
+    /// but the first, nobody looks for them.
     public func acquire(_ requests: [LeaseRequest]) throws(LeaseFailure) -> [HeldLease] {
         if requests.isEmpty { return [] }
         let automatic = requests.filter { $0.disk != nil }
@@ -65,6 +65,9 @@ public final class SanlockDriver: LeaseDriver {
                         + "a number of its own, from 1 to 2000")
             }
             try files.checkDirectory()
+            // A lockspace of this name that was joined from another file, or as another host, is not the one that the
+            // other hosts guard these disks with.
+            if !isJoined() { try join() }
         }
         var hasJoined = false
         var hasMade = false
@@ -254,6 +257,12 @@ extension SanlockDriver {
 // MARK: - Joining
 
 extension SanlockDriver {
+    private func isJoined() -> Bool {
+        guard let hostId = settings.hostId else { return false }
+        let path = settings.lockspacePath
+        return (try? SanlockCalls.isJoined(LeaseName.lockspace, hostId: hostId, path: path, waits: false)) ?? false
+    }
+
     private func join() throws(LeaseFailure) {
         guard let hostId = settings.hostId else { return }
         try files.makeLockspace()
@@ -265,7 +274,9 @@ extension SanlockDriver {
             } catch {
                 // Joined already, or being joined by another supervisor of this host at this moment.
                 guard error.number == -EEXIST || error.number == -EINPROGRESS else { throw error }
-                guard try SanlockCalls.isJoined(LeaseName.lockspace, hostId: hostId, path: path) else { throw error }
+                guard try SanlockCalls.isJoined(LeaseName.lockspace, hostId: hostId, path: path, waits: true) else {
+                    throw error
+                }
             }
         } catch {
             throw joinFailure(error, hostId, path)

@@ -68,9 +68,10 @@ extension Supervisor {
         emit(.started, child.map { [.init("childPid", String($0.pid))] } ?? [])
         if let socket = plan.notifySocket { UnixSocket.notify("READY=1\nMAINPID=\(getpid())\n", at: socket) }
         tellReady()
-        if !OwnProcess.stayInMemory() { log.debug("memory is not locked: RLIMIT_MEMLOCK forbids it") }
+        logNotes()
+        if !OwnProcess.stayInMemory() { note(.debug, "memory is not locked: RLIMIT_MEMLOCK forbids it") }
         dropCapabilities()
-        for warning in plan.warnings { log.warning("\(warning)") }
+        for warning in plan.warnings { note(.warning, "\(warning)") }
         // Only now: a libsanlock call has a descriptor open that a fork would hand to the guest.
         worker.perform { [driver, leases, requests = plan.leases, holder = holder()] in
             driver.record(leases, holder: holder)
@@ -114,7 +115,7 @@ extension Supervisor {
     // Each thread has its own.
     private func dropCapabilities() {
         do throws(SystemError) { try Capabilities.dropUnneeded() } catch {
-            log.error("capabilities were not dropped: \(error.message)")
+            note(.error, "capabilities were not dropped: \(error.message)")
         }
         worker.perform {
             try? Capabilities.dropUnneeded()
@@ -133,13 +134,13 @@ extension Supervisor {
 
     func writeState() {
         do throws(SystemError) { try claim.paths.write(GuestState(status: status(), child: child, leaseSocket: leaseConnection.flatMap(InheritedDescriptors.inode))) } catch {
-            log.error("\(error.message)")
+            note(.error, "\(error.message)")
         }
     }
 
     private func write(_ text: String, to path: String) {
         do throws(SystemError) { try Files.writeWhole(Array(text.utf8), to: path) } catch {
-            log.error("pid file \(error.message)")
+            note(.error, "pid file \(error.message)")
         }
     }
 

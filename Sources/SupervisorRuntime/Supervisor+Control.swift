@@ -15,7 +15,7 @@ extension Supervisor {
             guard clients.count < mostClients else { return pauseListening() }
             let accepted: Descriptor?
             do throws(SystemError) { accepted = try UnixSocket.accept(from: listener) } catch {
-                log.warning("a client could not be accepted: \(error.message)")
+                note(.warning, "a client could not be accepted: \(error.message)")
                 return pauseListening()
             }
             guard let descriptor = accepted else { return }
@@ -116,7 +116,7 @@ extension Supervisor {
     func emit(_ name: WireEvent.Name, _ detail: [WireEvent.Detail], isLast: Bool = false) {
         lastSequence += 1
         let event = WireEvent(sequence: lastSequence, time: Supervisor.timeNow(), event: name, detail: detail)
-        log.info("\(name.rawValue)", metadata: .init(uniqueKeysWithValues: detail.map { ($0.name, "\($0.value)") }))
+        note(.info, "\(name.rawValue)", metadata: .init(uniqueKeysWithValues: detail.map { ($0.name, "\($0.value)") }))
         for client in clients.values.filter(\.monitors) {
             send(.monitor(status: nil, event: event, continues: !isLast), to: client)
             if client.isBehind { watch(client) }

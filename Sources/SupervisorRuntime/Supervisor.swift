@@ -51,6 +51,8 @@ public final class Supervisor<Driver: LeaseDriver> {
     var isWatchdogOn = false
     var child: ProcessIdentity?
     var since: String
+    /// What is to be logged once the guest runs: a start that fails says one line, and that is all.
+    var notes: [(level: Logger.Level, text: Logger.Message, metadata: Logger.Metadata)]? = []
     var clients: [UInt64: ControlClient] = [:]
     /// Clients that wait for the guest's end.
     var waiters: [ControlClient] = []
@@ -86,7 +88,7 @@ public final class Supervisor<Driver: LeaseDriver> {
     public func run() -> ExitStatus {
         perform(supervision.begin())
         // While the worker asks for the leases. A guest that was left behind may hold none, and write all the same.
-        if let ended = claim.ended { log.notice("ended guest \(ended.name), which a killed supervisor left behind") }
+        if let ended = claim.ended { note(.notice, "ended guest \(ended.name), which a killed supervisor left behind") }
         endLeftovers()
         while result == nil {
             do throws(SystemError) {
@@ -95,7 +97,7 @@ public final class Supervisor<Driver: LeaseDriver> {
                 for timer in next.due { handle(.timerFired(timer)) }
             } catch {
                 // Without a loop nothing can be supervised. The keeper kills the guest and keeps the leases until then.
-                log.critical("the event loop failed, the guest is killed: \(error.message)")
+                note(.critical, "the event loop failed, the guest is killed: \(error.message)")
                 keeper?.kill()
                 return .code(ExitStatus.Code.failure)
             }
@@ -117,13 +119,25 @@ public final class Supervisor<Driver: LeaseDriver> {
         case .leaseConnection(let number):
             guard !seen.isDisjoint(with: .hungUp) else { return }
             loop.forget(number, identity: identity)
-            log.error("the lease manager closed the connection: the leases are lost")
+            note(.error, "the lease manager closed the connection: the leases are lost")
             handle(.leaseConnectionLost)
         case .worker:
             for result in worker.takeResults() { take(result) }
         case .listener: acceptClients()
         case .client(let client): serve(client, seen)
         }
+    }
+
+    /// Logs, now or when the guest runs.
+    func note(_ level: Logger.Level, _ text: Logger.Message, metadata: Logger.Metadata = [:]) {
+        if notes == nil { log.log(level: level, text, metadata: metadata) } else { notes?.append((level, text, metadata)) }
+    }
+
+    /// Logs what has waited for the guest to run.
+    func logNotes() {
+        let waiting = notes ?? []
+        notes = nil
+        for note in waiting { log.log(level: note.level, note.text, metadata: note.metadata) }
     }
 
     static func timeNow() -> String {
@@ -153,13 +167,13 @@ extension Supervisor {
             self.lockspaces = lockspaces
             self.isWatchdogOn = isWatchdogOn
             if !isWatchdogOn, leaseConnection != nil {
-                log.warning("no watchdog guards this host: if it hangs, sanlock can't fence it")
+                note(.warning, "no watchdog guards this host: if it hangs, sanlock can't fence it")
             }
             writeState()
         case .released(.success):
             handle(.leasesReleased(free: true))
         case .released(.failure(let failure)):
-            log.error("\(failure.detail)")
+            note(.error, "\(failure.detail)")
             handle(.leasesReleased(free: false))
         case .nothing:
             break
@@ -186,7 +200,7 @@ extension Supervisor {
     @discardableResult
     private func endLeftovers() -> Bool {
         let ended = Leftover.endAll(in: plan.runDirectory).filter(\.hadProcesses)
-        for leftover in ended { log.notice("ended guest \(leftover.name), which a killed supervisor left behind") }
+        for leftover in ended { note(.notice, "ended guest \(leftover.name), which a killed supervisor left behind") }
         return !ended.isEmpty
     }
 }

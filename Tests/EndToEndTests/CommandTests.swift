@@ -153,7 +153,6 @@ import TestSupport
             let outcome = try desk.program(usable[0], usable.dropFirst() + ["sh", "-c", "echo out; exit 9"]).run()
             #expect(outcome.status == .exit(9) && outcome.output == "out\n")
             #expect(try desk.leasehold("supervisor-command", "--", "qemu-system-x86_64").status == .exit(64))
-            #expect(try desk.leasehold("supervisor-command", "--no-such-option").status == .exit(64))
         }
     }
 

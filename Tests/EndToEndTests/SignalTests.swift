@@ -154,6 +154,27 @@ import Testing
         #expect(running.output == "continued\n")
     }
 
+    /// As with `kill %1` and `timeout`: guest and supervisor are signalled both, and what is passed on crosses the
+    /// guest's end.
+    @Test(arguments: [SIGTERM, SIGINT, SIGUSR1])
+    func signalToTheWholeGroupLeavesTheGuestsOwnStatus(_ number: Int32) throws {
+        let stage = try FrontStage()
+        defer { stage.end() }
+        for _ in 0..<5 {
+            // Many at once, as it takes an unlucky moment.
+            let all = try (0..<8).map { _ in
+                var program = try stage.program(
+                    Program("/bin/sh", ["-c", "echo ready; exec sleep 60"]), through: .supervisor)
+                program.inheritance.newProcessGroup = true
+                return try stage.scratch.start(program)
+            }
+            for running in all { try running.waitForOutput("ready") }
+            for running in all { kill(-running.pid, number) }
+            let ends = try all.map { try $0.wait(timeout: 10) }
+            #expect(ends == ends.map { _ in .signal(number) })
+        }
+    }
+
     /// Whoever continues the guest by its own pid has the supervisor go on, too.
     @Test func supervisorGoesOnWithAGuestThatIsContinuedAlone() throws {
         let stage = try FrontStage()

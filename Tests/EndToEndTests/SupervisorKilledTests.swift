@@ -109,30 +109,42 @@ import Testing
         try stage.expectNothingLeft()
     }
 
-    /// The guest's `execve` takes three seconds, as from a network file system: the supervisor dies in the middle of it.
+    /// The guest's `execve` hangs, as on a network file system that is away: the supervisor dies in the middle of it.
     @Test func killWhileTheGuestIsBeingExecutedLeavesNothing() throws {
         let stage = try KillStage.shared()
         let record = HostileRecord(stage.hosts.scratch.file("\(stage.tag).pids"))
-        let supervised = try stage.supervised(
-            ["--name", "guest", "--disk", stage.disk], try Probe.command("hostile", "plain", record.path, "20"))
-        let slow = supervised.prefixed(by: [
-            "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=execve", "-e", "inject=execve:delay_enter=3000000",
-            "--",
-        ])
-        let program = try stage.hosts.scratch.start(slow)
-        let keeper = try eventuallyFound(within: 10, "the keeper") {
-            processes(descendingFrom: program.pid).first { ProcessStatus($0.pid)?.name == "leasehold-keepr" }
-        }
-        let supervisor = try #require(ProcessStatus(keeper.pid)?.parent)
-        pause(milliseconds: 200)
-        kill(supervisor, SIGKILL)
-        try eventually(within: 1, every: 5, "the end of \(stage.strays)") {
-            stage.strays.allSatisfy { $0.pid == program.pid }
-        }
+        let executable = stage.hosts.scratch.file("\(stage.tag).guest")
+        try FileManager.default.copyItem(atPath: try Products.probe(), toPath: executable)
+        let blocker = try stage.hosts.scratch.start(Program("python3", ["-c", Self.executionBlocker, executable]))
+        try blocker.waitForOutput("marked")
+        let program = try stage.hosts.scratch.start(
+            try stage.supervised(
+                ["--name", "guest", "--disk", stage.disk], [executable, "hostile", "plain", record.path, "20"]))
+        try blocker.waitForOutput("executing")
+        #expect(try stage.isHeld())
+        program.signal(SIGKILL)
+        try eventually(within: 1, every: 5, "the end of \(stage.strays)") { stage.strays.isEmpty }
+        try stage.takeAgain(name: "guest")
         #expect(access(record.path, F_OK) != 0, "the guest was not to run any more")
-        program.end()
+        blocker.end()
         try stage.expectNothingLeft()
     }
+
+    /// A listener that the kernel asks before it executes a file (`man 7 fanotify`), and that never answers.
+    private static let executionBlocker = """
+        import ctypes, os, sys, time
+        libc = ctypes.CDLL(None, use_errno=True)
+        CLASS_CONTENT, MARK_ADD, OPEN_EXEC_PERM, AT_FDCWD = 0x4, 0x1, 0x40000, -100
+        listener = libc.fanotify_init(CLASS_CONTENT, os.O_RDONLY)
+        if listener < 0: sys.exit("fanotify_init: " + os.strerror(ctypes.get_errno()))
+        mask = ctypes.c_uint64(OPEN_EXEC_PERM)
+        if libc.fanotify_mark(listener, MARK_ADD, mask, AT_FDCWD, sys.argv[1].encode()) < 0:
+            sys.exit("fanotify_mark: " + os.strerror(ctypes.get_errno()))
+        print("marked", flush=True)
+        os.read(listener, 4096)
+        print("executing", flush=True)
+        time.sleep(30)
+        """
 
     // MARK: While it runs and stops
 

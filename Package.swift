@@ -55,9 +55,13 @@ let package = Package(
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
         .testTarget(name: "ControlProtocolTests", dependencies: ["ControlProtocol"]),
         .testTarget(name: "SupervisionTests", dependencies: ["Supervision", "Leases"]),
+        .testTarget(name: "LeasesTests", dependencies: ["Leases"]),
+        .testTarget(name: "GuestDirectoryTests", dependencies: ["GuestDirectory"]),
         .testTarget(name: "PlatformTests", dependencies: ["Platform", "TestSupport"]),
-        .testTarget(name: "SanlockLeasesTests", dependencies: ["SanlockLeases", "TestSupport"]),
-        .testTarget(name: "EndToEndTests", dependencies: ["TestSupport", "ProbeGuest"]),
+        .testTarget(name: "SanlockLeasesTests", dependencies: ["Leases", "SanlockLeases", "TestSupport"]),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["TestSupport", "ProbeGuest"],
+            exclude: ["io.leasehold.Supervisor.varlink", "varlink_client.py"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -78,7 +78,9 @@ public struct GuestPaths: Equatable, Sendable {
         }
         var socket: UInt64?
         if case .integer(let inode) = object["leaseSocketInode"] { socket = UInt64(exactly: inode) }
-        return GuestState(status: status, child: child, leaseSocket: socket)
+        var events: [WireEvent] = []
+        if case .array(let list) = object["events"] { events = list.compactMap { try? WireEvent(json: $0) } }
+        return GuestState(status: status, child: child, leaseSocket: socket, events: events)
     }
 
     /// Writes it, whole.
@@ -86,6 +88,7 @@ public struct GuestPaths: Equatable, Sendable {
         guard case .object(var object) = state.status.json else { return }
         object["childStartTime"] = state.child.map { .integer(Int64(clamping: $0.startTime)) }
         object["leaseSocketInode"] = state.leaseSocket.map { .integer(Int64(clamping: $0)) }
+        object["events"] = .array(state.events.map(\.json))
         try Files.writeWhole(Array((JSON.object(object).prettyDescription + "\n").utf8), to: self.state, mode: 0o600)
     }
 
@@ -108,9 +111,12 @@ public struct GuestState: Equatable, Sendable {
     public var child: ProcessIdentity?
     /// The inode of the registered sanlock socket, which every process of the guest has inherited.
     public var leaseSocket: UInt64?
+    /// What has happened to it so far, for those who come later.
+    public var events: [WireEvent]
 
     /// States all of it.
-    public init(status: WireStatus, child: ProcessIdentity?, leaseSocket: UInt64?) {
+    public init(status: WireStatus, child: ProcessIdentity?, leaseSocket: UInt64?, events: [WireEvent]) {
+        self.events = events
         self.status = status
         self.child = child
         self.leaseSocket = leaseSocket

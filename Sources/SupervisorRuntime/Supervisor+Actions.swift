@@ -64,8 +64,8 @@ extension Supervisor {
 
     private func announceStart() {
         since = Supervisor.timeNow()
-        writeChild()
         emit(.started, child.map { [.init("childPid", String($0.pid))] } ?? [])
+        writeChild()
         if let socket = plan.notifySocket { UnixSocket.notify("READY=1\nMAINPID=\(getpid())\n", at: socket) }
         tellReady()
         logNotes()
@@ -133,7 +133,10 @@ extension Supervisor {
     }
 
     func writeState() {
-        do throws(SystemError) { try claim.paths.write(GuestState(status: status(), child: child, leaseSocket: leaseConnection.flatMap(InheritedDescriptors.inode))) } catch {
+        let state = GuestState(
+            status: status(), child: child, leaseSocket: leaseConnection.flatMap(InheritedDescriptors.inode),
+            events: history)
+        do throws(SystemError) { try claim.paths.write(state) } catch {
             note(.error, "\(error.message)")
         }
     }

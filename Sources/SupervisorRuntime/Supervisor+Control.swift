@@ -112,10 +112,13 @@ extension Supervisor {
         resumeListening()
     }
 
+    private static var longestHistory: Int { 32 }
+
     /// Tells an event to everyone who follows, and to the log.
     func emit(_ name: WireEvent.Name, _ detail: [WireEvent.Detail], isLast: Bool = false) {
         lastSequence += 1
         let event = WireEvent(sequence: lastSequence, time: Supervisor.timeNow(), event: name, detail: detail)
+        history = history.suffix(Supervisor.longestHistory - 1) + [event]
         note(.info, "\(name.rawValue)", metadata: .init(uniqueKeysWithValues: detail.map { ($0.name, "\($0.value)") }))
         for client in clients.values.filter(\.monitors) {
             send(.monitor(status: nil, event: event, continues: !isLast), to: client)

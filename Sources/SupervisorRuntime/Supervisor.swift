@@ -57,6 +57,8 @@ public final class Supervisor<Driver: LeaseDriver> {
     /// Clients that wait for the guest's end.
     var waiters: [ControlClient] = []
     var lastSequence = 0
+    /// The last events, for those who come later.
+    var history: [WireEvent] = []
     var result: (outcome: Outcome, leasesFree: Bool)?
 
     /// Prepares the supervisor: from here the control socket answers.

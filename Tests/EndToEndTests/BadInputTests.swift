@@ -128,7 +128,7 @@ import Testing
             let wrong: [[String]] = [
                 ["frobnicate"], ["--frobnicate"], ["status"], ["status", "a", "b"], ["status", "--frob", "a"],
                 ["list", "a"], ["list", "--config"], ["kill"], ["kill", "a", "b"], ["stop"], ["wait"], ["child-pid"],
-                ["child-pid", "a", "--json"], ["stop", "a", "--timeout"], ["stop", "a", "--timeout", "x"],
+                ["stop", "a", "--timeout"], ["stop", "a", "--timeout", "x"],
                 ["stop", "a", "--timeout", "-1"], ["events", "a", "b"], ["status", ""], ["kill", "", "--json=1"],
             ]
             for arguments in wrong {

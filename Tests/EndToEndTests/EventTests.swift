@@ -45,7 +45,7 @@ import TestSupport
             let events = try desk.scratch.start(desk.command("events"))
             pause(milliseconds: 500)
             for number in 1...3 {
-                let command = ["sleep", "\(Double(number - 1) * 0.25)"]
+                let command = ["sleep", "\(Double(number) * 0.25)"]
                 let disks = number == 3 ? [disk] : []
                 let guest = try desk.supervised("after-\(number)", disks: disks, command: command)
                 #expect(try guest.run().status == .exit(0))

@@ -22,7 +22,7 @@ import Testing
             let guest = try Station(on: hosts.first, of: hosts, scratch).start(["--disk", disk])
             let elsewhere = try scratch.directory("elsewhere")
             let station = try Station(hosts.second.daemon, id: 2, leaseDirectory: elsewhere, scratch)
-            try station.refused(["--disk", disk], code: 69, naming: [TwoHosts.lockspace, elsewhere])
+            try station.refused(["--disk", disk], code: 69, naming: [TwoHosts.lockspace, "disk_lease_dir"])
             #expect(try hosts.holders(of: disk).map(\.resource.pid) == [guest.pid])
             try guest.stop()
         }

@@ -54,10 +54,18 @@ struct ShellStage {
     /// Waits until everything that the shell has started has ended.
     func expectNoJob() throws { try eventually(within: 5, "the end of \(job)") { job.isEmpty } }
 
+    /// Expects that the guest died of a signal: by the exit record, as the shell's own notice of a job that was stopped
+    /// comes when it likes.
+    func expectRecord(signal: Int32) throws {
+        guard front != .direct else { return }
+        let record = try stage.exitRecord()
+        guard record["signal"]?.integer == Int(signal) else { throw TestFailure("the guest ended so: \(record)") }
+    }
+
     /// How often a text was written to the terminal.
     func count(_ text: String) -> Int { terminal.transcript.components(separatedBy: text).count - 1 }
 
-    /// The state of the guest, which is the job's last process in the foreground or in a stopped job.
+    /// The states of all processes of the job but the keeper.
     func states() -> [Character] {
         // The keeper is in a group, or a session, of its own and never stops.
         job.compactMap { ProcessStatus($0.pid) }.filter { !$0.name.hasPrefix("leasehold-keep") }.map(\.state)

@@ -58,10 +58,10 @@ struct Station {
         let guest = Guest(running: running, name: name, station: self)
         try eventually(within: 30, "guest \(name) running") {
             guard running.isRunning else { throw TestFailure("\(running): \(running.errors)") }
-            let folder = "\(runDirectory)/guests/\(name)"
             // What an earlier one left there doesn't count.
-            return FileManager.default.contents(atPath: "\(folder)/supervisor.pid") == Data("\(running.pid)\n".utf8)
-                && FileManager.default.fileExists(atPath: "\(folder)/child.pid")
+            let text = FileManager.default.contents(atPath: "\(runDirectory)/guests/\(name)/child.pid") ?? Data()
+            guard let child = pid_t(String(decoding: text.dropLast(), as: UTF8.self)) else { return false }
+            return running.descendants.contains { $0.pid == child }
         }
         return guest
     }

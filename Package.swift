@@ -39,7 +39,8 @@ let package = Package(
         .executableTarget(
             name: "leasehold-supervisor",
             dependencies: [
-                "Configuration", "ControlProtocol", "EmulatorCommandLine", "GuestDirectory", "HostConfiguration", "Leases",
+                "Configuration", "ControlProtocol", "EmulatorCommandLine", "GuestDirectory", "HostConfiguration",
+                "Leases",
                 "Platform", "SanlockLeases", "Supervision", "SupervisorRuntime",
             ]),
         .executableTarget(

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "guest.h"
+#include "killing.h"
 #include "procfs.h"
 
 // How long the supervisor has to say that it deals with a lease socket that hung up. The guest has to be dead within a
@@ -49,144 +51,7 @@ static void report(struct keeper *keeper, struct leasehold_report message)
 	}
 }
 
-int leasehold_keep_capabilities(uint64_t mask)
-{
-	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct data[2];
-
-	if (syscall(SYS_capget, &header, data) < 0)
-		return -1;
-	for (int half = 0; half < 2; half++) {
-		uint32_t kept = (uint32_t)(mask >> (32 * half));
-
-		data[half].effective &= kept;
-		data[half].permitted &= kept;
-		data[half].inheritable &= kept;
-	}
-	return (int)syscall(SYS_capset, &header, data);
-}
-
-// --- the guest, between fork and exec ---
-
-static void fail(int pipe, enum leasehold_step step)
-{
-	struct leasehold_report message = { .kind = LEASEHOLD_GUEST_FAILED, .step = step, .value = errno };
-
-	while (write(pipe, &message, sizeof message) < 0 && errno == EINTR)
-		;
-	_exit(127);
-}
-
-static void become_guest(const struct leasehold_start *start, pid_t keeper, int error_pipe)
-{
-	// The parent's thread is the keeper's only one, so that the signal comes with the keeper's death and not before.
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != keeper)
-		fail(error_pipe, LEASEHOLD_STEP_PARENT);
-	if (start->closed_in_guest >= 0)
-		close(start->closed_in_guest);
-	if (start->lease_socket >= 0) {
-		int number = start->guest_lease_socket;
-
-		// The error pipe may sit on the number that the guest is promised.
-		if (error_pipe == number) {
-			error_pipe = fcntl(error_pipe, F_DUPFD_CLOEXEC, number + 1);
-			if (error_pipe < 0)
-				_exit(127);
-		}
-		if (start->lease_socket == number) {
-			if (fcntl(number, F_SETFD, 0) < 0)
-				fail(error_pipe, LEASEHOLD_STEP_DESCRIPTOR);
-		} else if (dup2(start->lease_socket, number) < 0 && fcntl(start->lease_socket, F_DUPFD, 3) < 0) {
-			// Where the caller's descriptors reach up to the limit, it is one below.
-			fail(error_pipe, LEASEHOLD_STEP_DESCRIPTOR);
-		}
-	}
-	leasehold_caller_restore(&start->caller);
-	execve(start->executable, start->arguments, start->environment);
-	if (errno == ENOEXEC) {
-		// As execvp has it, and every shell.
-		execve(start->shell_arguments[0], start->shell_arguments, start->environment);
-		errno = ENOEXEC;
-	}
-	fail(error_pipe, LEASEHOLD_STEP_EXEC);
-}
-
 // --- killing ---
-
-struct killing {
-	const struct leasehold_process *spared;
-	int spared_count;
-	int killed;
-	int reaped;
-};
-
-static bool kill_one(pid_t child, void *context)
-{
-	struct killing *killing = context;
-
-	for (int index = 0; index < killing->spared_count; index++)
-		if (killing->spared[index].pid == child &&
-		    killing->spared[index].start_time == leasehold_start_time(child))
-			return true;
-	kill(child, SIGKILL);
-	killing->killed++;
-	return true;
-}
-
-// As leasehold_kill_children, and the wait status of one child where that one was reaped.
-static int kill_pass(struct killing *killing, pid_t wanted, int *wanted_status)
-{
-	int children = for_each_child(kill_one, killing);
-
-	if (children < 0 && wanted > 0)
-		kill(wanted, SIGKILL);
-	for (;;) {
-		int status;
-		pid_t ended = waitpid(-1, &status, WNOHANG | __WALL);
-
-		if (ended < 0 && errno == EINTR)
-			continue;
-		if (ended < 0)
-			return errno == ECHILD ? 0 : -1;
-		if (ended == 0)
-			return children < 0 ? -1 : killing->killed;
-		killing->reaped++;
-		if (ended == wanted)
-			*wanted_status = status;
-	}
-}
-
-int leasehold_kill_children(const struct leasehold_process *spared, int spared_count)
-{
-	struct killing killing = { spared, spared_count, 0, 0 };
-	int status;
-
-	return kill_pass(&killing, 0, &status);
-}
-
-struct listing {
-	struct leasehold_process *children;
-	int room;
-	int count;
-};
-
-static bool list_one(pid_t child, void *context)
-{
-	struct listing *listing = context;
-
-	if (listing->count == listing->room)
-		return false;
-	listing->children[listing->count++] =
-		(struct leasehold_process){ .pid = child, .start_time = leasehold_start_time(child) };
-	return true;
-}
-
-int leasehold_children(struct leasehold_process *children, int room)
-{
-	struct listing listing = { children, room, 0 };
-
-	return for_each_child(list_one, &listing) < 0 ? -1 : listing.count;
-}
 
 static void drain_child_signals(struct keeper *keeper, int milliseconds)
 {

@@ -27,6 +27,15 @@ bool leasehold_stay_in_memory(void)
 	return may_lock_without_limit() && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
 }
 
+void leasehold_leave_no_core(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	// A core pattern that is a pipe doesn't heed the limit.
+	setrlimit(RLIMIT_CORE, &none);
+	prctl(PR_SET_DUMPABLE, 0);
+}
+
 int leasehold_become_subreaper(void)
 {
 	return prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -49,4 +58,21 @@ int leasehold_signal_process(pid_t pid, uint64_t start_time, int signal)
 	close(pidfd);
 	errno = saved;
 	return result;
+}
+
+int leasehold_keep_capabilities(uint64_t mask)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -1;
+	for (int half = 0; half < 2; half++) {
+		uint32_t kept = (uint32_t)(mask >> (32 * half));
+
+		data[half].effective &= kept;
+		data[half].permitted &= kept;
+		data[half].inheritable &= kept;
+	}
+	return (int)syscall(SYS_capset, &header, data);
 }

@@ -10,7 +10,9 @@ public struct GuestName: Equatable, Sendable {
 
     /// A name given to us: 1 to 64 of `A-Za-z0-9._+:@-`, not with `.` or `-` first.
     public init?(given text: String) {
-        guard GuestName.escaped(text) == text, (1...GuestName.longestBytes).contains(text.utf8.count) else { return nil }
+        guard GuestName.escaped(text) == text, (1...GuestName.longestBytes).contains(text.utf8.count) else {
+            return nil
+        }
         self.text = text
         fileName = text
     }

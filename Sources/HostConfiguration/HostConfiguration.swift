@@ -65,6 +65,8 @@ public struct HostConfiguration: Sendable {
         let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
         let line = (lines.firstIndex { $0.drop { $0 == " " || $0 == "\t" }.utf8.starts(with: key.utf8) } ?? 0) + 1
         return Problem(
-            text: "\(path):\(line): \(key): there is no \(key) '\(name)' on this host; allowed is the name or number of one")
+            text:
+                "\(path):\(line): \(key): there is no \(key) '\(name)' on this host; allowed is the name or number of one"
+        )
     }
 }

@@ -10,8 +10,7 @@ public enum OwnProcess {
 
     /// Dies of a signal as another process did, without a core file of its own.
     public static func die(of signal: Int32) -> Never {
-        var none = rlimit(rlim_cur: 0, rlim_max: 0)
-        setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &none)
+        leasehold_leave_no_core()
         leasehold_signal_self(signal)
         exit(128 + signal)
     }

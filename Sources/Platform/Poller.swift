@@ -3,10 +3,15 @@ import Glibc
 
 /// What a descriptor is watched for, and what was seen.
 public struct Readiness: OptionSet, Sendable {
+    /// epoll's bits.
     public let rawValue: UInt32
+
+    /// Takes epoll's bits.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
+    /// Something can be read, or accepted.
     public static let readable = Readiness(rawValue: EPOLLIN.rawValue)
+    /// There is room to write.
     public static let writable = Readiness(rawValue: EPOLLOUT.rawValue)
     /// The other side is gone, or the descriptor failed. Always watched for.
     public static let hungUp = Readiness(rawValue: EPOLLHUP.rawValue | EPOLLERR.rawValue | EPOLLRDHUP.rawValue)

@@ -56,8 +56,9 @@ public enum UnixSocket {
 
     /// Tells the service manager how things are. Source: `man 3 sd_notify`; a name that begins with `@` is abstract.
     public static func notify(_ text: String, at path: String) {
-        guard let descriptor = try? Descriptor(
-            adopting: checked("socket") { socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0) })
+        guard
+            let descriptor = try? Descriptor(
+                adopting: checked("socket") { socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0) })
         else { return }
         let bytes = Array(text.utf8)
         try? withAddress(path) { address, size throws(SystemError) in

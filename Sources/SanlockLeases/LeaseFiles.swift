@@ -77,7 +77,8 @@ struct LeaseFiles {
 
     // Reserving the whole size shows a full file system here, in a name, and not in the daemon as an I/O error.
     private func makeAside() throws(SystemError) -> String {
-        let path = "\(settings.recordDirectory)/new.\(settings.hostId ?? 0).\(getpid()).\(UInt32.random(in: 0...(.max)))"
+        let path =
+            "\(settings.recordDirectory)/new.\(settings.hostId ?? 0).\(getpid()).\(UInt32.random(in: 0...(.max)))"
         let file = try Files.open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o660)
         do throws(SystemError) {
             let failure = posix_fallocate(file.number, 0, LeaseFiles.bytesEach)

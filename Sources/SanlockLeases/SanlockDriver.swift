@@ -61,7 +61,8 @@ public final class SanlockDriver: LeaseDriver {
         if !automatic.isEmpty {
             if settings.hostId == nil {
                 throw LeaseFailure(
-                    .configurationWrong, detail: "host_id is not set; give each host that shares the lease directory "
+                    .configurationWrong,
+                    detail: "host_id is not set; give each host that shares the lease directory "
                         + "a number of its own, from 1 to 2000")
             }
             try files.checkDirectory()
@@ -114,7 +115,8 @@ public final class SanlockDriver: LeaseDriver {
         }
         if let failure {
             throw LeaseFailure(
-                failure.outcome, detail: "the leases were not all given back (\(failure.symbol)); they are free when "
+                failure.outcome,
+                detail: "the leases were not all given back (\(failure.symbol)); they are free when "
                     + "this process has ended")
         }
         asked.withLock { $0 = [] }
@@ -133,7 +135,9 @@ public final class SanlockDriver: LeaseDriver {
     /// Whether the daemon uses a watchdog: asked of its command line and its configuration, since no call tells, and of
     /// the watchdog daemon's socket.
     public func isWatchdogOn() -> Bool {
-        guard let socket = socket.withLock({ $0 }), let daemon = UnixSocket.peer(of: socket)?.process else { return false }
+        guard let socket = socket.withLock({ $0 }), let daemon = UnixSocket.peer(of: socket)?.process else {
+            return false
+        }
         let text = (try? Files.read("/proc/\(daemon)/cmdline", limit: 65536)) ?? []
         let arguments = text.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
         let configured = (try? Files.read("/etc/sanlock/sanlock.conf", limit: 65536)) ?? []
@@ -208,16 +212,19 @@ extension SanlockDriver {
         case .heldElsewhere, .deadNotExpired:
             let holder = holder(of: request)
             // A daemon that joined a moment ago says this of every owner it hasn't watched yet.
-            let isDead = code.outcome == .deadNotExpired && holder?.hostId.map {
-                SanlockCalls.isKnownDead($0, in: request.resource.lockspace)
-            } ?? true
+            let isDead =
+                code.outcome == .deadNotExpired
+                && holder?.hostId.map {
+                    SanlockCalls.isKnownDead($0, in: request.resource.lockspace)
+                } ?? true
             // Nobody owns it any more: it got free since. A supervisor of this host that is gone leaves a guest that is being killed, and a lease about to be free.
             let isEnding = holder.map { holder in
                 holder.hostId == settings.hostId
                     && holder.pid.map(ProcessIdentity.isEnding) ?? false
             }
             return LeaseFailure(
-                isEnding ?? true ? .beingReleased : isDead ? .deadNotExpired : .heldElsewhere, request: request, holder: holder,
+                isEnding ?? true ? .beingReleased : isDead ? .deadNotExpired : .heldElsewhere, request: request,
+                holder: holder,
                 detail: code.explanation)
         case .leaseFileUnusable, .hostIdTooLarge, .leaseFileMissing, .notPermitted:
             return LeaseFailure(
@@ -236,7 +243,8 @@ extension SanlockDriver {
         guard let owners = try? SanlockCalls.owners(of: request.resource), let owner = owners.hosts.first else {
             return nil
         }
-        let recorded = request.disk == nil
+        let recorded =
+            request.disk == nil
             ? nil
             : records.holder(of: request, hostId: owner.id, version: owners.version)
                 ?? records.sharedHolder(of: request, hostId: owner.id)

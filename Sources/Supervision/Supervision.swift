@@ -90,7 +90,8 @@ extension Supervision {
         let since = acquiring.busySinceSeconds ?? now
         acquiring.busySinceSeconds = since
         acquiring.attempts += 1
-        let patience = failure.outcome == .beingReleased
+        let patience =
+            failure.outcome == .beingReleased
             ? max(settings.releasingSeconds, settings.waitSeconds) : settings.waitSeconds
         guard failure.isBusy, now - since < patience else { return giveUp(.leases(failure)) }
         state = .acquiring(acquiring)
@@ -156,7 +157,8 @@ extension Supervision {
             return stop(timeoutSeconds)
         case .killRequested:
             return kill(.killed)
-        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted, .orphansGone,
+        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
+            .orphansGone,
             .timerFired, .leasesReleased:
             return []
         }
@@ -180,7 +182,8 @@ extension Supervision {
             return stopping.isKilling ? [] : kill(stopping.reason)
         case .timerFired(.killConfirmation):
             return [.killKeeper]
-        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestSuspended, .orphansGone, .stopRequested, .timerFired,
+        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestSuspended, .orphansGone,
+            .stopRequested, .timerFired,
             .leasesReleased:
             return []
         }
@@ -195,7 +198,8 @@ extension Supervision {
         case .leaseConnectionLost:
             state = .rescuing(.leaseLost)
             return [.announceLeaseLoss]
-        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted, .guestSuspended,
+        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
+            .guestSuspended,
             .guestEnded, .keeperEnded, .stopRequested, .killRequested, .timerFired, .leasesReleased:
             return []
         }
@@ -240,7 +244,8 @@ extension Supervision {
             return finish(outcome, leasesFree: free)
         case .timerFired(.releaseAnswer), .leaseConnectionLost:
             return finish(outcome, leasesFree: false)
-        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted, .guestSuspended,
+        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
+            .guestSuspended,
             .guestEnded, .keeperEnded, .orphansGone, .stopRequested, .killRequested, .timerFired:
             return []
         }

@@ -39,7 +39,9 @@ struct EventLoop<Source, Timer: Hashable>: ~Copyable {
     }
 
     /// Waits for what comes next. With no timer set it waits without limit, so that an idle guest costs nothing.
-    mutating func next() throws(SystemError) -> (ready: [(source: Source, identity: UInt64, seen: Readiness)], due: [Timer]) {
+    mutating func next() throws(SystemError) -> (
+        ready: [(source: Source, identity: UInt64, seen: Readiness)], due: [Timer]
+    ) {
         var milliseconds: Int32?
         if let earliest = deadlines.values.min() {
             let left = (earliest - Clock.monotonicSeconds()) * 1000

@@ -165,7 +165,8 @@ extension Supervisor {
         let mode: WireLease.Mode = lease.request.mode == .shared ? .shared : .exclusive
         return WireLease(
             disk: lease.request.disk, mode: mode, lockspace: resource.lockspace, resource: resource.name,
-            path: resource.path, offset: Int(clamping: resource.offsetBytes), version: lease.version.map(Int.init(clamping:)),
+            path: resource.path, offset: Int(clamping: resource.offsetBytes),
+            version: lease.version.map(Int.init(clamping:)),
             state: areLeasesLost ? .lost : .held)
     }
 }

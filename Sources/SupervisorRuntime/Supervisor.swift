@@ -132,7 +132,11 @@ public final class Supervisor<Driver: LeaseDriver> {
 
     /// Logs, now or when the guest runs.
     func note(_ level: Logger.Level, _ text: Logger.Message, metadata: Logger.Metadata = [:]) {
-        if notes == nil { log.log(level: level, text, metadata: metadata) } else { notes?.append((level, text, metadata)) }
+        if notes == nil {
+            log.log(level: level, text, metadata: metadata)
+        } else {
+            notes?.append((level, text, metadata))
+        }
     }
 
     /// Logs what has waited for the guest to run.
@@ -255,8 +259,13 @@ extension Supervisor {
                 pass(signal)
             case SIGCHLD:
                 if let keeper { _ = OwnProcess.reap(keeper.pid) }
+            case SIGTSTP, SIGTTIN, SIGTTOU:
+                // Once there is a guest, its own stop decides.
+                if case .acquiring = supervision.state, !plan.start.caller.ignores(signal.number) {
+                    OwnProcess.raise(signal.number)
+                }
             default:
-                // Stops of the terminal: the guest's own stop decides. Continuing needs nothing.
+                // Being continued needs nothing.
                 break
             }
         }

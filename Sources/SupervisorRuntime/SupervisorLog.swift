@@ -24,7 +24,9 @@ public struct LogTarget: Sendable {
 public struct SupervisorLog: LogHandler {
     /// Where lines go.
     public let target: LogTarget
+    /// What every line carries; nothing but the guest's name.
     public var metadata: Logger.Metadata = [:]
+    /// The least level that is written.
     public var logLevel: Logger.Level
 
     /// Starts a log.
@@ -33,11 +35,13 @@ public struct SupervisorLog: LogHandler {
         logLevel = level
     }
 
+    /// One of what every line carries.
     public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
         set { metadata[key] = newValue }
     }
 
+    /// Writes one line; a log that can't be written is no reason to disturb the guest.
     public func log(event: LogEvent) {
         let details = (event.metadata ?? [:]).sorted { $0.key < $1.key }
         guard let descriptor = target.descriptor else {

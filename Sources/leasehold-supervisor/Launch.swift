@@ -93,7 +93,9 @@ struct Launch {
 
     // Somebody waits for such a file: that it can't be had is said before anything is started.
     private func checkFile(_ path: String) throws(Refusal) {
-        let folder = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(decoding: path.utf8[..<$0], as: UTF8.self) }
+        let folder = path.utf8.lastIndex(of: UInt8(ascii: "/")).map {
+            String(decoding: path.utf8[..<$0], as: UTF8.self)
+        }
         let directory = folder.map { $0.isEmpty ? "/" : $0 } ?? "."
         guard Files.isWritableDirectory(directory) else {
             throw Refusal(
@@ -122,13 +124,15 @@ struct Launch {
                     "can't start \(name.text): a guest of that name runs already (supervisor pid \(pid)); stop it, or give "
                         + "another --name")
             case .unusable(let error):
-                let code = error.number == EACCES || error.number == EPERM
+                let code =
+                    error.number == EACCES || error.number == EPERM
                     ? ExitStatus.Code.notPermitted : ExitStatus.Code.cantCreate
                 throw Refusal(code, "run directory \(error.message); set LEASEHOLD_RUN_DIR, or run_dir")
             case .pathTooLong(let path):
                 throw Refusal(
                     ExitStatus.Code.configuration,
-                    "control socket \(path) is longer than \(UnixSocket.longestPath) bytes; set a shorter LEASEHOLD_RUN_DIR")
+                    "control socket \(path) is longer than \(UnixSocket.longestPath) bytes; set a shorter LEASEHOLD_RUN_DIR"
+                )
             }
         }
     }

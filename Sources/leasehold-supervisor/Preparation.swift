@@ -46,7 +46,8 @@ struct Preparation {
                 arguments: options.command, workingDirectory: workingDirectory,
                 readFile: { path in
                     let bytes = try Files.read(path, limit: Preparation.longestIncludedFile + 1)
-                    guard bytes.count <= Preparation.longestIncludedFile, let text = String(validating: bytes, as: UTF8.self)
+                    guard bytes.count <= Preparation.longestIncludedFile,
+                        let text = String(validating: bytes, as: UTF8.self)
                     else { throw SystemError("read", on: path, number: EFBIG) }
                     return text
                 })
@@ -146,7 +147,8 @@ struct Preparation {
             }
             guard !disk.path.startsWithBytes(of: Preparation.unknownDirectory) else {
                 throw Refusal(
-                    ExitStatus.Code.usage, "\(disk.origin): a relative path, and the working directory was removed; "
+                    ExitStatus.Code.usage,
+                    "\(disk.origin): a relative path, and the working directory was removed; "
                         + "give an absolute path")
             }
         }
@@ -167,7 +169,8 @@ struct Preparation {
         guard requests.isEmpty, options.driver == .sanlock else { return [] }
         let isReadOnly = !disks().isEmpty && !hasWritableDisk
         if isReadOnly { return [] }
-        let finding = hasWritableDisk
+        let finding =
+            hasWritableDisk
             ? "no lease was given for its disks, and auto_disk_leases is 0" : "no disk was found in the command"
         if host.settings.requireLeaseForDisks {
             throw Refusal(

@@ -42,7 +42,9 @@ struct Program {
         guard let kind = found else {
             throw Problem(text: "\(path): not found; see to the command's path", code: 127)
         }
-        guard kind.isRegular else { throw Problem(text: "\(path): not a program; see to the command's path", code: 126) }
+        guard kind.isRegular else {
+            throw Problem(text: "\(path): not a program; see to the command's path", code: 126)
+        }
         guard access(path, X_OK) == 0 else {
             throw Problem(text: "\(path): not executable; see to the file's rights", code: 126)
         }

@@ -52,7 +52,8 @@ struct SupervisorOptions {
             guard argument.utf8.starts(with: "--".utf8) else {
                 throw Problem(text: "'\(argument)' is no option; put -- in front of the command")
             }
-            let halves = argument.utf8.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
+            let halves = argument.utf8.split(
+                separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
             let option = String(decoding: halves[0], as: UTF8.self)
             let attached = halves.count > 1 ? String(decoding: halves[1], as: UTF8.self) : nil
             if try setFlag(option, attached) { continue }

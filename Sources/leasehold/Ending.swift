@@ -40,7 +40,8 @@ struct Stop: ParsableCommand {
 struct Kill: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Kill a guest at once.",
-        discussion: "Returns when the guest is dead and its leases are free. A supervisor that does not answer is killed.")
+        discussion:
+            "Returns when the guest is dead and its leases are free. A supervisor that does not answer is killed.")
 
     /// Longer than a supervisor takes with a sanlock daemon that hangs.
     private static let patienceSeconds = 12
@@ -135,8 +136,10 @@ struct Wait: ParsableCommand {
     }
 
     private static func record(uuid: String, in directory: RunDirectory) -> WireExit? {
-        ((try? Files.names(in: directory.exits)) ?? []).lazy.compactMap { EndedGuest.record("\(directory.exits)/\($0)") }
-            .first { $0.uuid.lowercased() == uuid.lowercased() }
+        ((try? Files.names(in: directory.exits)) ?? []).lazy.compactMap {
+            EndedGuest.record("\(directory.exits)/\($0)")
+        }
+        .first { $0.uuid.lowercased() == uuid.lowercased() }
     }
 }
 

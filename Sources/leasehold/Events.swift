@@ -6,7 +6,8 @@ import GuestDirectory
 struct Events: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Print what happens to guests, one JSON line an event.",
-        discussion: "Follows one guest to its end, or all guests of the host, with the guest's name in each line, until "
+        discussion:
+            "Follows one guest to its end, or all guests of the host, with the guest's name in each line, until "
             + "interrupted.")
 
     /// How long a guest may run before it is noticed.
@@ -63,7 +64,9 @@ struct Events: ParsableCommand {
                 let isThere = (try? guest.connection.receive()) ?? false
                 while let message = try? guest.connection.waiting() {
                     guard let event: WireEvent = try message.optionalValue("event") else { continue }
-                    if event.sequence > guest.lastSequence + 1 { try tell(guest.paths.readState()?.events ?? [], of: &guest) }
+                    if event.sequence > guest.lastSequence + 1 {
+                        try tell(guest.paths.readState()?.events ?? [], of: &guest)
+                    }
                     try tell([event], of: &guest)
                 }
                 followed[wait.fd] = isThere ? guest : nil

@@ -135,7 +135,8 @@ func ask<Answer>(
     } catch is GuestConnection.TimedOut {
         throw Problem(
             Problem.unavailable,
-            "the supervisor of \(name) (pid \(guest.supervisorPid)) does not answer; is it stopped? leasehold kill ends it")
+            "the supervisor of \(name) (pid \(guest.supervisorPid)) does not answer; is it stopped? leasehold kill ends it"
+        )
     } catch is GuestConnection.Gone {
         throw FoundGuest.notFound(name, in: directory)
     } catch let error as WireError {

@@ -28,7 +28,7 @@ struct Leasehold: ParsableCommand {
         } catch let problem as Problem {
             try? Files.write(Array("leasehold: \(problem.text.printable)\n".utf8), to: 2)
             Glibc.exit(problem.code)
-        } catch where exitCode(for: error) == .success {
+        } catch  where exitCode(for: error) == .success {
             exit(withError: error)
         } catch {
             // The library would add how the command is used, over several lines.

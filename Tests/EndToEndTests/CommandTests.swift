@@ -148,7 +148,8 @@ import TestSupport
         try ControlDesk.with { desk in
             let told = try desk.json("supervisor-command", "--name", "it's \"x\"", "--driver", "nop")
             let words = try #require(told.array).compactMap(\.string)
-            #expect(words == [try Products.supervisor(), "--name", "it's \"x\"", "--driver", "nop", "--"])
+            let path = URL(fileURLWithPath: try Products.supervisor()).resolvingSymlinksInPath().path
+            #expect(words == [path, "--name", "it's \"x\"", "--driver", "nop", "--"])
             let usable = try desk.json("supervisor-command", "--driver", "nop").array?.compactMap(\.string) ?? []
             let outcome = try desk.program(usable[0], usable.dropFirst() + ["sh", "-c", "echo out; exit 9"]).run()
             #expect(outcome.status == .exit(9) && outcome.output == "out\n")

@@ -15,8 +15,6 @@ enum Front: String, CaseIterable, Sendable {
 
     /// All but the direct one.
     static let supervised: [Front] = [.supervisor, .run, .leased]
-    /// The shortest pair to compare.
-    static let pair: [Front] = [.direct, .run]
 }
 
 /// A scratch directory with a run directory, and the fronts that use them.

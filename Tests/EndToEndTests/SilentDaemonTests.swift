@@ -65,10 +65,12 @@ import Testing
         try withScratch { scratch in
             let daemon = try SanlockDaemon(hostName: "silent", runDirectory: scratch.file("s"))
             scratch.atEnd { daemon.end() }
-            let station = try Station(daemon, id: 5, leaseDirectory: try scratch.directory("leases"), scratch)
+            // At 1 the lockspace would fail if the daemon were stopped for eight seconds.
+            let station = try Station(
+                daemon, id: 5, leaseDirectory: try scratch.directory("leases"), scratch, settings: ["io_timeout": "2"])
             let guest = try station.start(["--disk", "/a", "--disk", "/b"])
             let child = try #require(
-                try eventuallyFound(within: 5) { try guest.status()["childPid"]?.integer }.flatMapToPid)
+                try guest.status()["childPid"]?.integer.flatMap { pid_t(exactly: $0) })
             daemon.stop()
 
             let asked = monotonicNanoseconds()
@@ -92,8 +94,4 @@ import Testing
             try next.stop()
         }
     }
-}
-
-extension Int {
-    fileprivate var flatMapToPid: pid_t? { pid_t(exactly: self) }
 }

@@ -31,8 +31,11 @@ import Testing
         #expect(direct.output.hasPrefix("20000\nargument0\n"))
         for front in Front.supervised {
             // No #expect on both: a failure would print them.
-            let isSame = try stage.program(program, through: front).run().outputData == direct.outputData
+            let outcome = try stage.program(program, through: front).run()
+            let isSame = outcome.outputData == direct.outputData
             #expect(isSame, "through \(front)")
+            // Milliseconds, where nobody reads them in quadratic time (13 s).
+            #expect(outcome.seconds < direct.seconds + 3)
         }
     }
 

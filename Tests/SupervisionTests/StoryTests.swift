@@ -100,10 +100,14 @@ import Testing
         _ = guest.begin()
         _ = guest.handle(.connected)
         for now in [5.0, 9, 14.9] {
-            #expect(guest.handle(.leasesRefused(busy, nowSeconds: now)).contains(.startTimer(.nextAttempt, seconds: 0.25)))
+            #expect(
+                guest.handle(.leasesRefused(busy, nowSeconds: now)).contains(.startTimer(.nextAttempt, seconds: 0.25)))
             #expect(guest.handle(.timerFired(.nextAttempt)).first == .takeLeases)
         }
-        #expect(guest.handle(.leasesRefused(busy, nowSeconds: 15)) == [.finish(.notStarted(.leases(busy)), leasesFree: true)])
+        #expect(
+            guest.handle(.leasesRefused(busy, nowSeconds: 15)) == [
+                .finish(.notStarted(.leases(busy)), leasesFree: true)
+            ])
     }
 
     @Test func leaseThatIsBeingReleasedIsWaitedForUnasked() {

@@ -112,6 +112,9 @@ bool leasehold_is_alive(pid_t pid);
 // Whether the process is gone, a zombie, exiting, or about to be killed: whatever it holds is about to be let go.
 bool leasehold_is_ending(pid_t pid);
 
+// Makes sure that the process leaves no core file, however it dies.
+void leasehold_leave_no_core(void);
+
 // Makes the caller the one that orphans below it fall to. Returns 0, or -1 with errno.
 int leasehold_become_subreaper(void);
 

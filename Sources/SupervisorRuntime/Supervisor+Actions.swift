@@ -64,8 +64,7 @@ extension Supervisor {
 
     private func announceStart() {
         since = Supervisor.timeNow()
-        emit(.started, child.map { [.init("childPid", String($0.pid))] } ?? [])
-        writeChild()
+        emit(.started, child.map { [.init("childPid", String($0.pid))] } ?? [], isWritten: true)
         if let socket = plan.notifySocket { UnixSocket.notify("READY=1\nMAINPID=\(getpid())\n", at: socket) }
         tellReady()
         logNotes()

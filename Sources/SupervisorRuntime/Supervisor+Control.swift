@@ -115,11 +115,16 @@ extension Supervisor {
     private static var longestHistory: Int { 32 }
 
     /// Tells an event to everyone who follows, and to the log.
-    func emit(_ name: WireEvent.Name, _ detail: [WireEvent.Detail], isLast: Bool = false) {
+    ///
+    /// - Parameter isWritten: whether the files tell of it first, for those who hear of it and look there.
+    func emit(
+        _ name: WireEvent.Name, _ detail: [WireEvent.Detail], isWritten: Bool = false, isLast: Bool = false
+    ) {
         lastSequence += 1
         let event = WireEvent(sequence: lastSequence, time: Supervisor.timeNow(), event: name, detail: detail)
         history = history.suffix(Supervisor.longestHistory - 1) + [event]
         note(.info, "\(name.rawValue)", metadata: .init(uniqueKeysWithValues: detail.map { ($0.name, "\($0.value)") }))
+        if isWritten { writeChild() }
         for client in clients.values.filter(\.monitors) {
             send(.monitor(status: nil, event: event, continues: !isLast), to: client)
             if client.isBehind { watch(client) }

@@ -52,7 +52,7 @@ static void wait_in_front(int front, int signals, pid_t child)
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 125);
 }
 
-int leasehold_detach(int *front)
+int leasehold_detach(const struct leasehold_caller *caller, int *front)
 {
 	int ends[2], signals;
 	sigset_t mask;
@@ -60,8 +60,10 @@ int leasehold_detach(int *front)
 
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGHUP);
+	if (!(caller->ignored & 1ull << (SIGINT - 1)))
+		sigaddset(&mask, SIGINT);
+	if (!(caller->ignored & 1ull << (SIGHUP - 1)))
+		sigaddset(&mask, SIGHUP);
 	if (pipe(ends) < 0)
 		return -1;
 	fcntl(ends[0], F_SETFD, FD_CLOEXEC);

@@ -6,6 +6,7 @@ public struct GuestClaim: ~Copyable {
     /// The guest's files.
     public let paths: GuestPaths
     private let lock: LifeLock
+    private let section: String
 
     /// Why a name could not be had.
     public enum Failure: Error, Equatable, Sendable {
@@ -26,6 +27,7 @@ public struct GuestClaim: ~Copyable {
         guard paths.control.utf8.count <= UnixSocket.longestPath else { throw .pathTooLong(paths.control) }
         var ended: Leftover?
         lock = try GuestClaim.take(paths, in: directory, ending: &ended)
+        section = directory.guests
         self.paths = paths
         self.ended = ended
     }
@@ -34,7 +36,8 @@ public struct GuestClaim: ~Copyable {
         _ paths: GuestPaths, in directory: RunDirectory, ending ended: inout Leftover?
     ) throws(Failure) -> LifeLock {
         do throws(SystemError) {
-            try Files.makeDirectories(directory.guests, mode: 0o755)
+            // Not to be read by others: who can open it can lock it, and keep every start waiting.
+            try Files.makeDirectories(directory.guests, mode: 0o711)
             try Files.makeDirectory(directory.exits, mode: 0o755)
             for _ in 0..<attempts {
                 if let lock = try lock(paths, in: directory, ending: &ended) { return lock }
@@ -55,22 +58,23 @@ public struct GuestClaim: ~Copyable {
     private static func lock(
         _ paths: GuestPaths, in directory: RunDirectory, ending ended: inout Leftover?
     ) throws(SystemError) -> LifeLock? {
-        let section = try DirectoryLock(on: directory.guests)
+        let section = try SectionLock(on: directory.guests, waitingSeconds: 10)
         defer { _ = section }
+        let wasThere = try Files.kind(of: paths.directory) != nil
         try Files.makeDirectory(paths.directory, mode: 0o700)
         do throws(SystemError) {
             guard let lock = try LifeLock(on: paths.supervisorPid) else { return nil }
             if try Files.names(in: paths.directory).count == 1 { return lock }
         } catch {
             // Nothing is left of an attempt that failed, and nothing is touched of a guest that runs.
-            if !paths.hasLivingSupervisor { paths.remove() }
+            if !wasThere { paths.remove() }
             throw error
         }
         // The lock is ours, and so is what its last holder left. The file it is on goes with that.
         var leftover = Leftover(paths)
         leftover.end(in: directory)
         if leftover.hadProcesses { ended = leftover }
-        if try Files.kind(of: paths.directory) != nil {
+        guard leftover.isEnded else {
             throw SystemError("what a killed supervisor left can't be ended", on: paths.directory, number: EBUSY)
         }
         try Files.makeDirectory(paths.directory, mode: 0o700)
@@ -79,8 +83,16 @@ public struct GuestClaim: ~Copyable {
 
     /// Removes the guest's directory. The lock goes with the process.
     public borrowing func remove() {
-        let section = try? DirectoryLock(on: "\(paths.directory)/..")
+        let section = try? SectionLock(on: section, waitingSeconds: 1)
         defer { _ = section }
         paths.remove()
+    }
+
+    /// Removes what a claim has left that was let go of, unless another one has been made since.
+    public static func discard(_ name: GuestName, in directory: RunDirectory) {
+        guard let section = try? SectionLock(on: directory.guests, waitingSeconds: 1) else { return }
+        defer { _ = section }
+        let paths = directory.guest(name)
+        if !paths.hasLivingSupervisor { paths.remove() }
     }
 }

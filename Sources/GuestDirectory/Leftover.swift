@@ -12,6 +12,10 @@ public struct Leftover: Sendable {
     public let guest: ProcessIdentity?
     /// Whether any process of it had to be killed. Known once it was ended.
     public private(set) var hadProcesses = false
+    /// Whether nothing of it is left. Where something can't die, or can't be told, its files stay for the next one to look.
+    public private(set) var isEnded = false
+    /// The leases that it had.
+    public var leases: [WireLease] { state?.status.leases ?? [] }
     private let state: GuestState?
 
     /// Looks at a guest's directory whose supervisor doesn't live.
@@ -23,22 +27,27 @@ public struct Leftover: Sendable {
     }
 
     /// Kills the guest and all that is left of it, writes the exit record, and removes the files. Waits up to two seconds
-    /// for the end, so that the leases are about to be free on return. Where something can't die, the files stay for the
-    /// next one to look.
-    public mutating func end(in directory: RunDirectory) {
-        for attempt in 0..<400 {
+    /// for the end, so that the leases are about to be free on return.
+    mutating func end(in directory: RunDirectory) {
+        // What no supervisor wrote tells nothing; what can't be read at this moment may tell of a guest.
+        let isUnreadable = !Files.isReadableOrMissing(paths.state)
+        for attempt in 0..<Leftover.attempts {
             // Looked up before the guest dies: afterwards its children are some other process's. What it let go before
             // is known by the socket that it inherited.
             let living = processes().filter(\.isAlive)
             if living.isEmpty { break }
             hadProcesses = true
             for process in living { process.signal(SIGKILL) }
-            if attempt == 399 { return }
+            if attempt == Leftover.attempts - 1 { return }
             usleep(5000)
         }
+        if isUnreadable { return }
+        isEnded = true
         writeExit(in: directory)
         paths.remove()
     }
+
+    private static let attempts = 400
 
     private func processes() -> [ProcessIdentity] {
         let tree = guest.map { [$0] + $0.descendants() } ?? []
@@ -59,7 +68,7 @@ public struct Leftover: Sendable {
     /// Ends all of them in a run directory. Under the lock that starts take, so that a start in progress is not mistaken
     /// for one.
     public static func endAll(in directory: RunDirectory) -> [Leftover] {
-        guard let section = try? DirectoryLock(on: directory.guests) else { return [] }
+        guard let section = try? SectionLock(on: directory.guests, waitingSeconds: 1) else { return [] }
         defer { _ = section }
         return directory.guestDirectories().compactMap { paths in
             if paths.hasLivingSupervisor { return nil }

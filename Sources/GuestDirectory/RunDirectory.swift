@@ -67,7 +67,7 @@ public struct GuestPaths: Equatable, Sendable {
 
     /// What was written of the guest last; nil where nothing readable is there.
     public func readState() -> GuestState? {
-        guard let bytes = try? Files.read(state, limit: 1 << 20), let json = try? JSON(parsing: bytes),
+        guard let bytes = try? Files.read(state, limit: Framer.longestReplyBytes), let json = try? JSON(parsing: bytes),
             let status = try? WireStatus(json: json), case .object(let object) = json
         else { return nil }
         var child: ProcessIdentity?
@@ -80,6 +80,10 @@ public struct GuestPaths: Equatable, Sendable {
         if case .integer(let inode) = object["leaseSocketInode"] { socket = UInt64(exactly: inode) }
         var events: [WireEvent] = []
         if case .array(let list) = object["events"] { events = list.compactMap { try? WireEvent(json: $0) } }
+        // Pids, start times and inodes of an earlier boot are other processes' now.
+        guard case .string(let boot) = object["bootId"], boot == Boot.id else {
+            return GuestState(status: status, child: nil, leaseSocket: nil, events: events)
+        }
         return GuestState(status: status, child: child, leaseSocket: socket, events: events)
     }
 
@@ -88,6 +92,7 @@ public struct GuestPaths: Equatable, Sendable {
         guard case .object(var object) = state.status.json else { return }
         object["childStartTime"] = state.child.map { .integer(Int64(clamping: $0.startTime)) }
         object["leaseSocketInode"] = state.leaseSocket.map { .integer(Int64(clamping: $0)) }
+        object["bootId"] = Boot.id.map(JSON.string)
         object["events"] = .array(state.events.map(\.json))
         try Files.writeWhole(Array((JSON.object(object).prettyDescription + "\n").utf8), to: self.state, mode: 0o600)
     }

@@ -34,25 +34,36 @@ public struct LifeLock: ~Copyable {
         return Int32(text.prefix { $0 != "\n" }) ?? 0
     }
 
-    /// Whether some process holds the lock.
+    /// Whether some process holds the lock. Where it can't be told, it counts as held: nothing may be taken for dead that
+    /// could live.
     public static func isHeld(_ path: String) -> Bool {
-        guard let file = try? Files.open(path, O_RDONLY | O_NONBLOCK) else { return false }
+        let file: Descriptor
+        do throws(SystemError) { file = try Files.open(path, O_RDONLY | O_NONBLOCK) } catch {
+            return error.number != ENOENT && error.number != ENOTDIR
+        }
         var lock = flock()
         // A read-only descriptor may ask for a write lock, it can't take one.
         lock.l_type = Int16(F_WRLCK)
-        return fcntl(file.number, leasehold_get_lock, &lock) == 0 && lock.l_type != Int16(F_UNLCK)
+        return fcntl(file.number, leasehold_get_lock, &lock) != 0 || lock.l_type != Int16(F_UNLCK)
     }
 }
 
-/// A short critical section between processes: an advisory lock on a directory, waited for.
-public struct DirectoryLock: ~Copyable {
+/// A short critical section between processes of one owner: an advisory lock on a directory that nobody else can open.
+public struct SectionLock: ~Copyable {
     private let directory: Descriptor
 
-    /// Blocks until the lock is had; holders keep it for milliseconds.
-    public init(on path: String) throws(SystemError) {
+    /// Waits for the lock; holders keep it for milliseconds.
+    ///
+    /// - Throws: EWOULDBLOCK where it wasn't had in time.
+    public init(on path: String, waitingSeconds: Double) throws(SystemError) {
         let opened = try Files.open(path, O_RDONLY | O_DIRECTORY)
-        let number = opened.number
-        try checked("flock", on: path) { flock(number, LOCK_EX) }
+        let deadline = Clock.monotonicSeconds() + waitingSeconds
+        while flock(opened.number, LOCK_EX | LOCK_NB) != 0 {
+            guard errno == EWOULDBLOCK || errno == EINTR, Clock.monotonicSeconds() < deadline else {
+                throw SystemError("flock", on: path)
+            }
+            usleep(1000)
+        }
         directory = opened
     }
 }

@@ -103,9 +103,10 @@ public enum Files {
     ///
     /// - Parameter mode: permission bits of the new file, whatever the umask.
     public static func writeWhole(_ bytes: [UInt8], to path: String, mode: mode_t = 0o644) throws(SystemError) {
-        let aside = "\(path).\(getpid()).new"
+        // Nobody can have put something there under a name that nobody can know.
+        let aside = "\(path).\(getpid()).\(UInt32.random(in: 0...(.max))).new"
         do throws(SystemError) {
-            let file = try open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode: mode)
+            let file = try open(aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode)
             try checked("fchmod", on: aside) { fchmod(file.number, mode) }
             try write(bytes, to: file.number, named: aside)
             try checked("rename", on: path) { rename(aside, path) }
@@ -113,6 +114,22 @@ public enum Files {
             unlink(aside)
             throw error
         }
+    }
+
+    /// Whether a file can be read now, or is known not to be there.
+    public static func isReadableOrMissing(_ path: String) -> Bool {
+        do throws(SystemError) {
+            _ = try read(path, limit: 1)
+            return true
+        } catch {
+            return error.number == ENOENT || error.number == 0
+        }
+    }
+
+    /// Whether a line can be written without waiting for a reader.
+    public static func hasRoom(_ number: Int32) -> Bool {
+        var wait = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
+        return poll(&wait, 1, 0) == 1 && wait.revents & Int16(POLLOUT) != 0
     }
 
     /// Writes all bytes to a blocking descriptor.
@@ -156,14 +173,18 @@ public enum Files {
         }
     }
 
-    /// Changes a file's owner and group; nil leaves one as it is.
-    public static func changeOwner(of path: String, user: UInt32?, group: UInt32?) throws(SystemError) {
-        try checked("chown", on: path) { chown(path, user ?? UInt32.max, group ?? UInt32.max) }
+    /// Changes an open file's owner and group; nil leaves one as it is.
+    public static func changeOwner(
+        of file: borrowing Descriptor, user: UInt32?, group: UInt32?
+    ) throws(SystemError) {
+        let number = file.number
+        try checked("fchown") { fchown(number, user ?? UInt32.max, group ?? UInt32.max) }
     }
 
-    /// Changes a file's permission bits.
-    public static func changeMode(of path: String, to mode: mode_t) throws(SystemError) {
-        try checked("chmod", on: path) { chmod(path, mode) }
+    /// Changes an open file's permission bits.
+    public static func changeMode(of file: borrowing Descriptor, to mode: mode_t) throws(SystemError) {
+        let number = file.number
+        try checked("fchmod") { fchmod(number, mode) }
     }
 
     /// Where a symbolic link points; nil where there is none.

@@ -19,9 +19,10 @@ public enum OwnProcess {
     /// `leasehold_detach` in `keeper.h`.
     ///
     /// - Returns: the descriptor to write to once the guest runs; its closing lets the caller go on.
-    public static func detach() throws(SystemError) -> Int32 {
+    public static func detach(from caller: Caller) throws(SystemError) -> Int32 {
         var front: Int32 = -1
-        try checked("fork") { leasehold_detach(&front) }
+        var state = caller.state
+        try checked("fork") { leasehold_detach(&state, &front) }
         return front
     }
 

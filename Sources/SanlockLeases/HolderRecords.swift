@@ -23,7 +23,14 @@ struct HolderRecords {
 
     /// Removes the records that `write` made.
     func remove(_ leases: [HeldLease]) {
-        for lease in leases { path(of: lease.request).map { try? Files.remove($0) } }
+        for lease in leases {
+            guard let path = path(of: lease.request), let record = read(path) else { continue }
+            // By now it may be the next holder's.
+            let isOurs =
+                record["pid"] == .integer(Int64(getpid()))
+                && record["hostId"] == settings.hostId.map { .integer(Int64(clamping: $0)) }
+            if isOurs { try? Files.remove(path) }
+        }
     }
 
     /// What the record of an exclusive holder says, if it names this disk and the version that the lease has.
@@ -42,6 +49,11 @@ struct HolderRecords {
             guard name.hasSuffix(".json"), let record = read("\(settings.recordDirectory)/\(name)"),
                 names(record, request)
             else { continue }
+            // Of a supervisor of this host that was killed.
+            if UInt64(hostId) == settings.hostId, let pid = holder(record).pid, ProcessIdentity.isEnding(pid) {
+                try? Files.remove("\(settings.recordDirectory)/\(name)")
+                continue
+            }
             return holder(record)
         }
         return nil

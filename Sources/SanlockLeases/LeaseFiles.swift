@@ -56,6 +56,7 @@ struct LeaseFiles {
         do throws(SystemError) {
             if try Files.kind(of: path) != nil { return }
             try Files.makeDirectory(settings.recordDirectory, mode: 0o755)
+            removeAbandoned()
             let aside = try makeAside()
             defer { try? Files.remove(aside) }
             do throws(SanlockCode) { try format(aside) } catch { refusal = error }
@@ -75,6 +76,16 @@ struct LeaseFiles {
         }
     }
 
+    // What a start of this host that was ended at it had made aside.
+    private func removeAbandoned() {
+        let prefix = "new.\(settings.hostId ?? 0)."
+        for name in (try? Files.names(in: settings.recordDirectory)) ?? [] where name.utf8.starts(with: prefix.utf8) {
+            let pid = name.dropFirst(prefix.count).prefix { $0 != "." }
+            guard let pid = Int32(pid), pid != getpid(), ProcessIdentity(runningAs: pid) == nil else { continue }
+            try? Files.remove("\(settings.recordDirectory)/\(name)")
+        }
+    }
+
     // Reserving the whole size shows a full file system here, in a name, and not in the daemon as an I/O error.
     private func makeAside() throws(SystemError) -> String {
         let path =
@@ -83,9 +94,9 @@ struct LeaseFiles {
         do throws(SystemError) {
             let failure = posix_fallocate(file.number, 0, LeaseFiles.bytesEach)
             if failure != 0 { throw SystemError("fallocate", on: path, number: failure) }
-            try Files.changeMode(of: path, to: 0o660)
+            try Files.changeMode(of: file, to: 0o660)
             if settings.fileUser != nil || settings.fileGroup != nil {
-                try Files.changeOwner(of: path, user: settings.fileUser, group: settings.fileGroup)
+                try Files.changeOwner(of: file, user: settings.fileUser, group: settings.fileGroup)
             }
         } catch {
             try? Files.remove(path)

@@ -108,7 +108,10 @@ public final class SanlockDriver: LeaseDriver {
 
     /// Gives all leases back; they are free on return.
     public func releaseAll() throws(LeaseFailure) {
-        let requests = asked.withLock { $0 }
+        let requests = asked.withLock { asked in
+            defer { asked = [] }
+            return asked
+        }
         var failure: SanlockCode?
         for some in SanlockDriver.calls(for: requests) {
             do throws(SanlockCode) { try SanlockCalls.release(some, of: pid) } catch { failure = failure ?? error }
@@ -119,7 +122,6 @@ public final class SanlockDriver: LeaseDriver {
                 detail: "the leases were not all given back (\(failure.symbol)); they are free when "
                     + "this process has ended")
         }
-        asked.withLock { $0 = [] }
     }
 
     /// The lockspaces as the daemon has joined them.
@@ -164,8 +166,8 @@ extension SanlockDriver {
     private func acquireAll(_ requests: [LeaseRequest]) throws(RefusedLease) {
         for some in SanlockDriver.calls(for: requests) {
             do throws(SanlockCode) {
-                try SanlockCalls.acquire(some, for: pid)
                 asked.withLock { $0 += some }
+                try SanlockCalls.acquire(some, for: pid)
             } catch {
                 guard let first = some.first else { continue }
                 if some.count == 1 { throw RefusedLease(request: first, code: error) }
@@ -180,7 +182,6 @@ extension SanlockDriver {
         for request in requests {
             do throws(SanlockCode) {
                 try SanlockCalls.acquire([request], for: pid)
-                asked.withLock { $0.append(request) }
             } catch {
                 throw RefusedLease(request: request, code: error)
             }

@@ -26,6 +26,8 @@ public enum Action: Equatable, Sendable {
     case releaseLeases
     /// Start a timer over.
     case startTimer(Timer, seconds: Double)
+    /// Start a timer, or let it end sooner where it runs.
+    case hastenTimer(Timer, seconds: Double)
     /// Stop a timer.
     case cancelTimer(Timer)
     /// Write the record, answer those who wait, and end.

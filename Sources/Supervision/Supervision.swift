@@ -178,12 +178,14 @@ extension Supervision {
             return stopping.isKilling ? [.killGuest] : [.askGuestToStop]
         case .killRequested:
             return stopping.isKilling ? [] : kill(.killed)
+        case .stopRequested(let timeoutSeconds):
+            return stopping.isKilling ? [] : [.hastenTimer(.stop, seconds: timeoutSeconds)]
         case .timerFired(.stop):
             return stopping.isKilling ? [] : kill(stopping.reason)
         case .timerFired(.killConfirmation):
             return [.killKeeper]
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestSuspended, .orphansGone,
-            .stopRequested, .timerFired,
+            .timerFired,
             .leasesReleased:
             return []
         }

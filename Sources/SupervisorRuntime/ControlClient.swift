@@ -26,8 +26,10 @@ final class ControlClient {
     ///
     /// - Returns: false where the client is gone or hopelessly behind.
     func send(_ message: [UInt8]) -> Bool {
+        // One message may be longer: the status of a guest whose command line is.
+        guard flush(), waiting.count - sent <= ControlClient.mostWaitingBytes else { return false }
         waiting += message
-        return flush() && waiting.count - sent <= ControlClient.mostWaitingBytes
+        return flush()
     }
 
     /// Sends what goes. False where the client is gone.

@@ -39,18 +39,28 @@ struct EventLoop<Source, Timer: Hashable>: ~Copyable {
     }
 
     /// Waits for what comes next. With no timer set it waits without limit, so that an idle guest costs nothing.
-    mutating func next() throws(SystemError) -> (
-        ready: [(source: Source, identity: UInt64, seen: Readiness)], due: [Timer]
-    ) {
+    mutating func next() throws(SystemError) -> [(source: Source, identity: UInt64, seen: Readiness)] {
         var milliseconds: Int32?
         if let earliest = deadlines.values.min() {
             let left = (earliest - Clock.monotonicSeconds()) * 1000
             milliseconds = Int32(max(0, min(left.rounded(.up), 3_600_000)))
         }
         let seen = try poller.wait(milliseconds: milliseconds)
+        return seen.compactMap { event in sources[event.identity].map { ($0, event.identity, event.seen) } }
+    }
+
+    /// The timers that have run out, which are stopped by this.
+    mutating func takeDue() -> [Timer] {
+        if deadlines.isEmpty { return [] }
         let now = Clock.monotonicSeconds()
         let due = deadlines.filter { $0.value <= now }.map(\.key)
         for timer in due { deadlines[timer] = nil }
-        return (seen.compactMap { event in sources[event.identity].map { ($0, event.identity, event.seen) } }, due)
+        return due
+    }
+
+    /// Starts a timer, or lets one that runs end sooner.
+    mutating func hasten(_ timer: Timer, seconds: Double) {
+        let deadline = Clock.monotonicSeconds() + seconds
+        deadlines[timer] = min(deadlines[timer] ?? deadline, deadline)
     }
 }

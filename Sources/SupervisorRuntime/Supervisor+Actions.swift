@@ -37,8 +37,9 @@ extension Supervisor {
                 driver.removeRecords(leases)
                 return .released(Result { () throws(LeaseFailure) in try driver.releaseAll() })
             }
-        case .startTimer(let timer, let seconds): loop.start(timer, seconds: seconds)
-        case .cancelTimer(let timer): loop.cancel(timer)
+        case .startTimer(let timer, let seconds): loop.start(.supervision(timer), seconds: seconds)
+        case .hastenTimer(let timer, let seconds): loop.hasten(.supervision(timer), seconds: seconds)
+        case .cancelTimer(let timer): loop.cancel(.supervision(timer))
         case .finish(let outcome, let leasesFree): result = (outcome, leasesFree)
         }
     }
@@ -46,6 +47,8 @@ extension Supervisor {
     private func startGuest() {
         var start = plan.start
         start.leaseSocket = leaseConnection
+        // By the socket's inode in it, whatever the guest becomes can be found, should supervisor and keeper be killed.
+        writeState()
         do throws(SystemError) {
             let keeper = try Keeper(starting: start)
             self.keeper = keeper

@@ -15,7 +15,7 @@ extension Supervisor {
             guard clients.count < mostClients else { return pauseListening() }
             let accepted: Descriptor?
             do throws(SystemError) { accepted = try UnixSocket.accept(from: listener) } catch {
-                note(.warning, "a client could not be accepted: \(error.message)")
+                if isListening { note(.warning, "a client could not be accepted: \(error.message)") }
                 return pauseListening()
             }
             guard let descriptor = accepted else { return }
@@ -29,14 +29,15 @@ extension Supervisor {
         }
     }
 
-    // Who waits in the backlog is served when somebody else has gone.
+    // Who waits in the backlog is served when somebody else has gone, or a moment later.
     private func pauseListening() {
-        guard isListening, !clients.isEmpty else { return }
+        loop.start(.acceptAgain, seconds: 0.2)
+        guard isListening else { return }
         isListening = false
         loop.change(listener.number, to: [], identity: listenerIdentity)
     }
 
-    private func resumeListening() {
+    func resumeListening() {
         guard !isListening else { return }
         isListening = true
         loop.change(listener.number, to: .readable, identity: listenerIdentity)
@@ -84,11 +85,11 @@ extension Supervisor {
             client.monitors = message.more
             return .monitor(status: status(), event: nil, continues: message.more)
         case .shutdown(let timeoutSeconds):
-            if !message.oneway { waiters.append(client) }
+            if !message.oneway, !waiters.contains(where: { $0 === client }) { waiters.append(client) }
             handle(.stopRequested(timeoutSeconds: timeoutSeconds ?? plan.stopTimeoutSeconds))
             return nil
         case .kill:
-            if !message.oneway { waiters.append(client) }
+            if !message.oneway, !waiters.contains(where: { $0 === client }) { waiters.append(client) }
             handle(.killRequested)
             return nil
         case .acquire, .release, .suspend, .resume, .prepareMigrate, .completeMigrateOut, .completeMigrateIn:

@@ -34,12 +34,20 @@ public final class Supervisor<Driver: LeaseDriver> {
     /// Where the one line of a failed start goes; nil once there is nobody to read it.
     var messages: Int32?
 
-    var loop: EventLoop<Source, Timer>
+    enum LoopTimer: Hashable {
+        case supervision(Timer)
+        /// The next look for clients, after one could not be accepted.
+        case acceptAgain
+    }
+
+    var loop: EventLoop<Source, LoopTimer>
     let worker: WorkerThread<WorkResult>
     let signals: SignalReader
     let listener: Descriptor
     let listenerIdentity: UInt64
     var isListening = true
+    /// What killed supervisors left and can't be ended.
+    var unended: [Leftover] = []
 
     var supervision: Supervision
     var keeper: Keeper?
@@ -92,11 +100,13 @@ public final class Supervisor<Driver: LeaseDriver> {
         // While the worker asks for the leases. A guest that was left behind may hold none, and write all the same.
         if let ended = claim.ended { note(.notice, "ended guest \(ended.name), which a killed supervisor left behind") }
         endLeftovers()
+        if let failure = leftoverInTheWay() { handle(.leasesRefused(failure, nowSeconds: Clock.monotonicSeconds())) }
         while result == nil {
             do throws(SystemError) {
                 let next = try loop.next()
-                for event in next.ready { dispatch(event.source, event.identity, event.seen) }
-                for timer in next.due { handle(.timerFired(timer)) }
+                for event in next { dispatch(event.source, event.identity, event.seen) }
+                // What was dispatched may have stopped a timer that was due.
+                for timer in loop.takeDue() { fire(timer) }
             } catch {
                 // Without a loop nothing can be supervised. The keeper kills the guest and keeps the leases until then.
                 note(.critical, "the event loop failed, the guest is killed: \(error.message)")
@@ -121,8 +131,8 @@ public final class Supervisor<Driver: LeaseDriver> {
         case .leaseConnection(let number):
             guard !seen.isDisjoint(with: .hungUp) else { return }
             loop.forget(number, identity: identity)
-            note(.error, "the lease manager closed the connection: the leases are lost")
             handle(.leaseConnectionLost)
+            note(.error, "the lease manager closed the connection: the leases are lost")
         case .worker:
             for result in worker.takeResults() { take(result) }
         case .listener: acceptClients()
@@ -158,7 +168,9 @@ extension Supervisor {
     private func take(_ result: WorkResult) {
         switch result {
         case .connected(.success(let descriptor)):
-            watchLeaseConnection(descriptor)
+            if let failure = watchLeaseConnection(descriptor) {
+                return handle(.leasesRefused(failure, nowSeconds: Clock.monotonicSeconds()))
+            }
             emit(.registered, [])
             handle(.connected)
         case .taken(.success(let held)):
@@ -186,11 +198,36 @@ extension Supervisor {
         }
     }
 
-    private func watchLeaseConnection(_ descriptor: Int32?) {
-        guard let descriptor else { return }
+    private func watchLeaseConnection(_ descriptor: Int32?) -> LeaseFailure? {
+        guard let descriptor else { return nil }
         leaseConnection = descriptor
-        // Interest in nothing: a connection that hangs up shows all the same.
-        _ = try? loop.watch(descriptor, for: [], as: .leaseConnection(descriptor))
+        do throws(SystemError) {
+            // Interest in nothing: a connection that hangs up shows all the same.
+            _ = try loop.watch(descriptor, for: [], as: .leaseConnection(descriptor))
+            return nil
+        } catch {
+            return LeaseFailure(.other, detail: "the lease connection can't be watched: \(error.message)")
+        }
+    }
+
+    // What can't be killed may write, even where its lease got free: then nobody else may start on its disks.
+    private func leftoverInTheWay() -> LeaseFailure? {
+        for leftover in unended {
+            let names = leftover.leases.map(\.resource)
+            guard let request = plan.leases.first(where: { names.contains($0.resource.name) }) else { continue }
+            return LeaseFailure(
+                .orphaned, request: request,
+                detail: "guest \(leftover.name), which a killed supervisor left behind, has it and can't be ended; see "
+                    + "what blocks its processes")
+        }
+        return nil
+    }
+
+    private func fire(_ timer: LoopTimer) {
+        switch timer {
+        case .supervision(let timer): handle(.timerFired(timer))
+        case .acceptAgain: resumeListening()
+        }
     }
 
     // A guest whose supervisor and keeper were killed in one instant may be what holds the lease. It is ended, and its
@@ -205,7 +242,9 @@ extension Supervisor {
     /// Ends what supervisors and keepers that were killed left on this host. True where there was a guest.
     @discardableResult
     private func endLeftovers() -> Bool {
-        let ended = Leftover.endAll(in: plan.runDirectory).filter(\.hadProcesses)
+        let found = Leftover.endAll(in: plan.runDirectory)
+        unended = found.filter { !$0.isEnded }
+        let ended = found.filter { $0.isEnded && $0.hadProcesses }
         for leftover in ended { note(.notice, "ended guest \(leftover.name), which a killed supervisor left behind") }
         return !ended.isEmpty
     }
@@ -231,6 +270,7 @@ extension Supervisor {
                 suspension = nil
             case .report(.started(let identity)):
                 child = identity
+                writeState()
                 handle(.guestStarted)
             case .report(.adopted(let identity)):
                 child = identity

@@ -64,7 +64,9 @@ public struct SupervisorLog: LogHandler {
             line = "\(time) \(event.level.rawValue) leasehold \(target.guest): \(event.message)"
             for (key, value) in details { line += " \(key)=\(value)" }
         }
-        try? Files.write(Array((line.printable + "\n").utf8), to: descriptor)
+        // A reader that doesn't read must not stop the supervisor: then the line is lost.
+        guard Files.hasRoom(descriptor) else { return }
+        try? Files.write(Array((line.printable.utf8.prefix(4000)) + [UInt8(ascii: "\n")]), to: descriptor)
     }
 
     private func priority(_ level: Logger.Level) -> Int32 {

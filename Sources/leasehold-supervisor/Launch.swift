@@ -86,7 +86,7 @@ struct Launch {
                 return try Supervisor(plan, claim: claim, driver: NopDriver(), log: log, messages: messages).run()
             }
         } catch {
-            plan.runDirectory.guest(name).remove()
+            GuestClaim.discard(name, in: plan.runDirectory)
             throw Refusal(ExitStatus.Code.failure, "can't start \(name.text): \(error.message)")
         }
     }
@@ -138,7 +138,7 @@ struct Launch {
     }
 
     private func detach() throws(Refusal) -> Int32 {
-        do throws(SystemError) { return try OwnProcess.detach() } catch {
+        do throws(SystemError) { return try OwnProcess.detach(from: caller) } catch {
             throw Refusal(ExitStatus.Code.failure, "can't detach: \(error.message)")
         }
     }

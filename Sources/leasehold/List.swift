@@ -16,9 +16,11 @@ struct List: ParsableCommand {
         for leftover in Leftover.endAll(in: directory) {
             let pid = leftover.guest.map { " (pid \($0.pid))" } ?? ""
             let text =
-                leftover.hadProcesses
-                ? "ended guest \(leftover.name)\(pid), which a killed supervisor left behind"
-                : "removed what the killed supervisor of guest \(leftover.name) left behind"
+                !leftover.isEnded
+                ? "guest \(leftover.name)\(pid), which a killed supervisor left behind, can't be ended now"
+                : leftover.hadProcesses
+                    ? "ended guest \(leftover.name)\(pid), which a killed supervisor left behind"
+                    : "removed what the killed supervisor of guest \(leftover.name) left behind"
             try? Files.write(Array("leasehold: \(text.printable)\n".utf8), to: 2)
         }
         var statuses: [WireStatus] = []

@@ -40,7 +40,7 @@ import Testing
         try withScratch { scratch in
             var holder = LeaseHolder()
             holder.guest = "web1"
-            holder.pid = 7
+            holder.pid = getpid()
             let records = records(scratch)
             records.write([HeldLease(request: request, version: 5)], holder: holder)
             #expect(records.holder(of: request, hostId: 3, version: 5)?.guest == "web1")

@@ -83,8 +83,9 @@ struct leasehold_order {
 // Forks. The caller's process goes on in a session of its own, with a descriptor in *front. The original process waits
 // in front of it: bytes that come through the descriptor, up to its closing, are printed to standard output and it exits
 // with 0; where it is closed without any, the original ends as its child does. SIGTERM, SIGINT and SIGHUP to the
-// original become SIGTERM for the child. Returns 0 in the child, -1 with errno where there is no fork.
-int leasehold_detach(int *front);
+// original, where the caller doesn't ignore them, become SIGTERM for the child. Returns 0 in the child, -1 with errno where
+// there is no fork.
+int leasehold_detach(const struct leasehold_caller *caller, int *front);
 
 // Forks the keeper, which forks and executes the guest. Returns the keeper's pid, or -1 with errno.
 // report_socket receives the supervisor's end of a SOCK_SEQPACKET pair (close-on-exec, non-blocking).

@@ -57,7 +57,8 @@ let package = Package(
         .testTarget(name: "ControlProtocolTests", dependencies: ["ControlProtocol"]),
         .testTarget(name: "SupervisionTests", dependencies: ["Supervision", "Leases"]),
         .testTarget(name: "LeasesTests", dependencies: ["Leases"]),
-        .testTarget(name: "GuestDirectoryTests", dependencies: ["GuestDirectory"]),
+        .testTarget(
+            name: "GuestDirectoryTests", dependencies: ["ControlProtocol", "GuestDirectory", "Platform", "TestSupport"]),
         .testTarget(name: "PlatformTests", dependencies: ["Platform", "TestSupport"]),
         .testTarget(name: "SanlockLeasesTests", dependencies: ["Leases", "SanlockLeases", "TestSupport"]),
         .testTarget(

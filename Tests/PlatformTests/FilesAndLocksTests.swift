@@ -38,6 +38,38 @@ private typealias Identity = Platform.ProcessIdentity
         }
     }
 
+    @Test func criticalSectionIsWaitedForAndNoLonger() throws {
+        try withScratch { scratch in
+            let path = scratch.path
+            do {
+                let section = try SectionLock(on: path, waitingSeconds: 1)
+                defer { _ = section }
+                #expect(isBusy(path))
+            }
+            #expect(!isBusy(path))
+        }
+    }
+
+    private func isBusy(_ path: String) -> Bool {
+        do throws(SystemError) {
+            _ = try SectionLock(on: path, waitingSeconds: 0.1)
+            return false
+        } catch {
+            return error.number == EWOULDBLOCK
+        }
+    }
+
+    @Test func pipeThatNobodyReadsHasNoRoom() throws {
+        var ends: [Int32] = [0, 0]
+        #expect(pipe(&ends) == 0)
+        defer { for end in ends { close(end) } }
+        #expect(Files.hasRoom(ends[1]))
+        _ = fcntl(ends[1], F_SETFL, O_NONBLOCK)
+        let block = [UInt8](repeating: 0, count: 4096)
+        while write(ends[1], block, block.count) > 0 {}
+        #expect(!Files.hasRoom(ends[1]))
+    }
+
     @Test func whatCannotBeReadTwiceIsNotRead() throws {
         try withScratch { scratch in
             let fifo = scratch.file("fifo")

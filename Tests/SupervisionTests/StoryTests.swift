@@ -57,6 +57,25 @@ import Testing
         #expect(guest.state == .releasing(.guestEnded(.died(signal: 9), .stopped)))
     }
 
+    @Test func stopIsHastenedByAnotherAndNeverPutOff() {
+        var guest = running()
+        _ = guest.handle(.stopRequested(timeoutSeconds: 3600))
+        #expect(guest.handle(.stopRequested(timeoutSeconds: 1)) == [.hastenTimer(.stop, seconds: 1)])
+        _ = guest.handle(.timerFired(.stop))
+        #expect(guest.handle(.stopRequested(timeoutSeconds: 9)) == [])
+    }
+
+    @Test func stopWhileStartingAsksAndGivesTime() {
+        var guest = supervision()
+        _ = guest.begin()
+        _ = guest.handle(.connected)
+        _ = guest.handle(.leasesTaken)
+        #expect(guest.handle(.stopRequested(timeoutSeconds: 7)) == [.askGuestToStop, .startTimer(.stop, seconds: 7)])
+        _ = guest.handle(.guestStarted)
+        _ = guest.handle(.guestEnded(.exited(status: 42)))
+        #expect(guest.state == .releasing(.guestEnded(.exited(status: 42), .stopped)))
+    }
+
     @Test func lostConnectionKillsAtOnceWhateverGoesOn() {
         for stopFirst in [false, true] {
             var guest = running()

@@ -48,22 +48,30 @@ static ssize_t read_whole(int fd, char *buffer, size_t size)
 	return (ssize_t)used;
 }
 
-// The fields behind the command's name, which is in brackets and may hold anything.
-static bool read_stat(pid_t pid, bool *is_alive, uint64_t *start_time)
+// One file of /proc/PID as text that ends in NUL. False where there is none, or nothing in it.
+static bool read_process_file(pid_t pid, const char *name, char *text, size_t size)
 {
-	char path[64], text[1024];
+	char path[64];
 	int fd;
-	ssize_t size;
+	ssize_t used;
 
-	append_text(append_number(append_text(path, "/proc/"), pid), "/stat");
+	append_text(append_number(append_text(path, "/proc/"), pid), name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
-	size = read_whole(fd, text, sizeof text - 1);
+	used = read_whole(fd, text, size - 1);
 	close(fd);
-	if (size <= 0)
+	text[used > 0 ? used : 0] = 0;
+	return used > 0;
+}
+
+// The fields behind the command's name, which is in brackets and may hold anything.
+static bool read_stat(pid_t pid, bool *is_alive, uint64_t *start_time)
+{
+	char text[1024];
+
+	if (!read_process_file(pid, "/stat", text, sizeof text))
 		return false;
-	text[size] = 0;
 
 	char *at = strrchr(text, ')');
 	if (!at || !at[1] || !at[2])
@@ -129,20 +137,11 @@ bool leasehold_is_ending(pid_t pid)
 {
 	enum { EXITING = 4 };  // PF_EXITING, in field 9 of stat
 	const uint64_t kill_bit = 1ull << (SIGKILL - 1);
-	char path[64], text[8192];
+	char text[8192];
 	long flags = 0;
-	int fd;
-	ssize_t size;
 
-	if (!leasehold_is_alive(pid))
+	if (!leasehold_is_alive(pid) || !read_process_file(pid, "/stat", text, sizeof text))
 		return true;
-	append_text(append_number(append_text(path, "/proc/"), pid), "/stat");
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return true;
-	size = read_whole(fd, text, sizeof text - 1);
-	close(fd);
-	text[size > 0 ? size : 0] = 0;
 	char *at = strrchr(text, ')');
 	for (int field = 2; at && field < 9; field++) {
 		at = strchr(at, ' ');
@@ -154,13 +153,8 @@ bool leasehold_is_ending(pid_t pid)
 	if (flags & EXITING)
 		return true;
 
-	append_text(append_number(append_text(path, "/proc/"), pid), "/status");
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
+	if (!read_process_file(pid, "/status", text, sizeof text))
 		return true;
-	size = read_whole(fd, text, sizeof text - 1);
-	close(fd);
-	text[size > 0 ? size : 0] = 0;
 	return ((labelled(text, "SigPnd:") | labelled(text, "ShdPnd:")) & kill_bit) != 0;
 }
 

@@ -5,8 +5,8 @@ import Testing
 @Suite struct BlockdevTests {
     @Test(arguments: [
         Sample("-blockdev driver=file,filename=/x,node-name=f", "W /x"),
-        Sample("-blockdev file,node-name=f,filename=x", "W /work/x"),
-        Sample("-blockdev driver=file,filename=file:/x,node-name=f", "W /work/file:/x"),
+        Sample("-blockdev file,node-name=f,filename=x", "W /there/x"),
+        Sample("-blockdev driver=file,filename=file:/x,node-name=f", "W /there/file:/x"),
         Sample("-blockdev driver=file,filename=/x,node-name=f,read-only=on", "R /x"),
         Sample("-blockdev driver=file,filename=/x,node-name=f,read-only=on,read-only=off", "W /x"),
         Sample("-blockdev driver=file,filename=/x,node-name=f,auto-read-only=on", "W /x"),
@@ -94,7 +94,7 @@ import Testing
     @Test(arguments: [
         Sample("-object memory-backend-file,id=m,mem-path=/p,share=on,size=1G -device nvdimm,id=n,memdev=m", "W /p"),
         Sample(
-            "-device nvdimm,id=n,memdev=m -object memory-backend-file,id=m,mem-path=p,share=on,size=1G", "W /work/p"),
+            "-device nvdimm,id=n,memdev=m -object memory-backend-file,id=m,mem-path=p,share=on,size=1G", "W /there/p"),
         Sample(
             "-object memory-backend-file,id=m,mem-path=/p,share=on,readonly=on,size=1G -device nvdimm,memdev=m", "R /p"),
         Sample("-object memory-backend-file,id=m,mem-path=/p,size=1G -device nvdimm,memdev=m", "R /p"),

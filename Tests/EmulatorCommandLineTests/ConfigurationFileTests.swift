@@ -4,7 +4,7 @@ import Testing
 
 @Suite struct ConfigurationFileTests {
     private static let files = [
-        "/work/vm.cfg": """
+        "/there/vm.cfg": """
         # a guest
         [drive "d0"]
           file = "x.img"
@@ -23,11 +23,11 @@ import Testing
     ]
 
     @Test(arguments: [
-        Sample("-readconfig vm.cfg", "S /work/x.img"),
-        Sample("-readconfig vm.cfg -set device.v0.share-rw=off", "W /work/x.img"),
+        Sample("-readconfig vm.cfg", "S /there/x.img"),
+        Sample("-readconfig vm.cfg -set device.v0.share-rw=off", "W /there/x.img"),
         Sample("-readconfig vm.cfg -set drive.d0.file=/y", "S /y"),
         Sample("-readconfig vm.cfg -set drive.d0.file.filename=/y -set drive.d0.file=", "S /y"),
-        Sample("-readconfig vm.cfg -set drive.d0.readonly=on", "R /work/x.img"),
+        Sample("-readconfig vm.cfg -set drive.d0.readonly=on", "R /there/x.img"),
         Sample("-readconfig /etc/plain -hda /b", "R /a,b", "W /b"),
         Sample("-drive id=a,file=/x -set drive.a.snapshot=on", "R /x"),
         Sample("-drive id=a,file=/x -set drive.a.readonly=on", "R /x"),

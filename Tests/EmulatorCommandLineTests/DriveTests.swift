@@ -6,17 +6,17 @@ import Testing
     @Test(arguments: [
         Sample("-drive file=/x", "W /x"),
         Sample("--drive file=/x", "W /x"),
-        Sample("-drive if=virtio,file=x.img,format=raw", "W /work/x.img"),
-        Sample("-drive file=./x//y", "W /work/./x//y"),
+        Sample("-drive if=virtio,file=x.img,format=raw", "W /there/x.img"),
+        Sample("-drive file=./x//y", "W /there/./x//y"),
         Sample("-drive file=/a,,b,if=none", "W /a,b"),
         Sample("-drive file=/a,file=/b", "W /b"),
         Sample("-drive file=file:/x", "W /x"),
         Sample("-drive file=file:///x", "W ///x"),
-        Sample("-drive file=file:x:y", "W /work/x:y"),
-        Sample("-drive file=./x:y", "W /work/./x:y"),
+        Sample("-drive file=file:x:y", "W /there/x:y"),
+        Sample("-drive file=./x:y", "W /there/./x:y"),
         Sample("-drive file=/x:y", "W /x:y"),
-        Sample("-drive file.filename=file:x", "W /work/file:x"),
-        Sample("-drive file.filename=nbd://h/x", "W /work/nbd://h/x"),
+        Sample("-drive file.filename=file:x", "W /there/file:x"),
+        Sample("-drive file.filename=nbd://h/x", "W /there/nbd://h/x"),
         Sample("-drive file.driver=file,file.filename=/x,format=raw", "W /x"),
         Sample("-drive driver=file,filename=/x", "W /x"),
         Sample("-drive driver=file,file=/x", "W /x"),
@@ -35,7 +35,7 @@ import Testing
         Sample("-drive driver=nvme,device=0000:44:00.0,namespace=1", "W nvme://0000:44:00.0/1"),
         Sample("-drive file=fat:/d", "R /d"),
         Sample("-drive file=fat:rw:/d", "W /d"),
-        Sample("-drive file=fat:32:floppy:rw:d", "W /work/d"),
+        Sample("-drive file=fat:32:floppy:rw:d", "W /there/d"),
         Sample("-drive file=fat:rw:/d,snapshot=on", "R /d"),
         Sample("-drive driver=vvfat,dir=/d,rw=on", "W /d"),
         Sample("-drive driver=vvfat,dir=/d,rw", "W /d"),
@@ -89,14 +89,14 @@ import Testing
     }
 
     @Test(arguments: [
-        Sample("-hda /a -hdb b -hdc /c -hdd /d", "W /a", "W /work/b", "W /c", "W /d"),
+        Sample("-hda /a -hdb b -hdc /c -hdd /d", "W /a", "W /there/b", "W /c", "W /d"),
         Sample("-hda /a,b=c", "W /a,b=c"),
         Sample("-cdrom /a", "R /a"),
         Sample("-sd /a -mtdblock /b -pflash /c -fda /d -fdb /e", "W /a", "W /b", "W /c", "W /d", "W /e"),
         Sample("-hda nbd://H/x", "W@ nbd://h:10809/x"),
         Sample("/a", "W /a"),
-        Sample("a.img -m 1G b.img", "W /work/a.img", "W /work/b.img"),
-        Sample("@file", "W /work/@file"),
+        Sample("a.img -m 1G b.img", "W /there/a.img", "W /there/b.img"),
+        Sample("@file", "W /there/@file"),
         Sample("-enable-kvm /a -nographic /b", "W /a", "W /b"),
         Sample("-kernel /k -initrd /i -append x -bios /b /a", "W /a"),
         Sample("-run-with user=x -shim s -perfmap /a", "W /a"),
@@ -124,7 +124,7 @@ import Testing
         #expect(
             try disks(["-drive", "file=json:{\"driver\":\"raw\",,\"file\":{\"driver\":\"file\",,\"filename\":\"/x\"}}"])
                 == ["W /x"])
-        #expect(try disks(["-hda", "json:{'driver':'qcow2','file.filename':'x'}"]) == ["W /work/x"])
+        #expect(try disks(["-hda", "json:{'driver':'qcow2','file.filename':'x'}"]) == ["W /there/x"])
         #expect(try disks(["-hda", "json:{'driver':'nbd','host':'H','export':'e'}"]) == ["W@ nbd://h:10809/e"])
         // -drive says read-only=off itself, which goes before what its file name says.
         #expect(

@@ -30,7 +30,7 @@ import Testing
             "W@ nbd+unix:///e?socket=/s", "file=nbd+unix:///e?socket=/s", "file=nbd:unix:/s:exportname=e",
             "driver=nbd,path=/s,export=e",
             "file=json:{'driver':'nbd',,'server':{'type':'unix',,'path':'/s'},,'export':'e'}"),
-        Spellings("W@ nbd+unix:///?socket=/work/s", "file=nbd:unix:s", "file=nbd+unix://?socket=s"),
+        Spellings("W@ nbd+unix:///?socket=/there/s", "file=nbd:unix:s", "file=nbd+unix://?socket=s"),
         Spellings("W@ nbd+vsock://2:10809/e", "driver=nbd,server.type=vsock,server.cid=2,server.port=10809,export=e"),
         Spellings(
             "W@ rbd:p/i", "file=rbd:p/i", "file=rbd:p/i:id=admin:key=AQ==:conf=/etc/ceph.conf",

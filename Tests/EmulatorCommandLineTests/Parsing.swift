@@ -4,8 +4,8 @@ import Testing
 
 struct NoSuchFile: Error {}
 
-/// Reads a command line that is started in `/work`.
-func parse(_ words: [String], in folder: String = "/work", files: [String: String] = [:]) throws -> EmulatorCommandLine
+/// Reads a command line that is started in `/there`.
+func parse(_ words: [String], in folder: String = "/there", files: [String: String] = [:]) throws -> EmulatorCommandLine
 {
     try EmulatorCommandLine(arguments: words, workingDirectory: folder) { path in
         guard let text = files[path] else { throw NoSuchFile() }

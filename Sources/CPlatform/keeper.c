@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -67,11 +66,9 @@ static void drain_child_signals(struct keeper *keeper, int milliseconds)
 // die yet (blocked in the kernel) keeps the keeper here, and with it the lease socket open.
 static int kill_everything(struct keeper *keeper)
 {
-	const struct sched_param above_the_guest = { .sched_priority = 1 };
 	int pause = 1, status = SIGKILL;
 
-	// A guest of processes that fork and exit must not run faster than it can be killed.
-	sched_setscheduler(0, SCHED_RR, &above_the_guest);
+	leasehold_run_before_others();
 	for (;;) {
 		struct killing killing = { NULL, 0, 0, 0 };
 

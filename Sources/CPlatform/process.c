@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -25,6 +26,13 @@ bool leasehold_stay_in_memory(void)
 {
 	// On fault: whole thread stacks would be filled otherwise.
 	return may_lock_without_limit() && mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
+}
+
+void leasehold_run_before_others(void)
+{
+	const struct sched_param lowest = { .sched_priority = 1 };
+
+	sched_setscheduler(0, SCHED_RR, &lowest);
 }
 
 void leasehold_leave_no_core(void)

@@ -34,6 +34,11 @@ public enum OwnProcess {
         leasehold_stay_in_memory()
     }
 
+    /// Puts the calling thread before all that isn't real-time, where it may (CAP_SYS_NICE).
+    public static func runBeforeOthers() {
+        leasehold_run_before_others()
+    }
+
     /// Makes orphans below this process its children. Source: `man 2 PR_SET_CHILD_SUBREAPER`.
     public static func becomeSubreaper() throws(SystemError) {
         try checked("prctl") { leasehold_become_subreaper() }

@@ -53,6 +53,8 @@ public final class Supervisor<Driver: LeaseDriver> {
     var keeper: Keeper?
     var keeperIdentity: UInt64 = 0
     var leaseConnection: Int32?
+    /// How often orphans have been looked for.
+    var orphanPasses = 0
     var leases: [HeldLease] = []
     var areLeasesLost = false
     var lockspaces: [LockspaceState] = []

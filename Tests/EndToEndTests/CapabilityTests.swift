@@ -33,7 +33,7 @@ import Testing
                 (try? String(contentsOfFile: "\(run)/guests/g/child.pid", encoding: .utf8))
                     .flatMap { Int32($0.trimmingCharacters(in: .whitespacesAndNewlines)) }
             }
-            let allowed = mask(Self.chown, Self.overrideAccess, Self.fileOwner, Self.kill, Self.lockMemory)
+            let allowed = mask(Self.chown, Self.overrideAccess, Self.fileOwner, Self.kill, Self.nice, Self.lockMemory)
             _ = try eventually(within: 5, every: 10, "the supervisor's threads drop the rest") {
                 let held = (try? capabilities(of: supervisor.pid)) ?? []
                 return held.count >= 4 && held.allSatisfy { $0 & ~allowed == 0 && $0 & mask(Self.kill) != 0 }

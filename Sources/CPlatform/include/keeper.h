@@ -113,6 +113,10 @@ bool leasehold_is_alive(pid_t pid);
 // Whether the process is gone, a zombie, exiting, or about to be killed: whatever it holds is about to be let go.
 bool leasehold_is_ending(pid_t pid);
 
+// Puts the calling thread before all that isn't real-time, where it may: a guest of processes that fork and exit must not
+// run faster than it can be killed.
+void leasehold_run_before_others(void);
+
 // Makes sure that the process leaves no core file, however it dies.
 void leasehold_leave_no_core(void);
 

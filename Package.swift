@@ -27,8 +27,9 @@ let package = Package(
         .target(name: "EmulatorCommandLine"),
         .target(name: "Configuration"),
         .target(name: "ControlProtocol"),
+        .target(name: "DiskNames", dependencies: ["Platform"]),
         .target(name: "HostConfiguration", dependencies: ["Configuration", "Platform"]),
-        .target(name: "GuestDirectory", dependencies: ["ControlProtocol", "Platform"]),
+        .target(name: "GuestDirectory", dependencies: ["ControlProtocol", "DiskNames", "Platform"]),
         .target(name: "Supervision", dependencies: ["Leases"]),
         .target(
             name: "SupervisorRuntime",
@@ -57,6 +58,7 @@ let package = Package(
         .testTarget(name: "ControlProtocolTests", dependencies: ["ControlProtocol"]),
         .testTarget(name: "SupervisionTests", dependencies: ["Supervision", "Leases"]),
         .testTarget(name: "LeasesTests", dependencies: ["Leases"]),
+        .testTarget(name: "DiskNamesTests", dependencies: ["DiskNames", "Platform", "TestSupport"]),
         .testTarget(
             name: "GuestDirectoryTests", dependencies: ["ControlProtocol", "GuestDirectory", "Platform", "TestSupport"]),
         .testTarget(name: "PlatformTests", dependencies: ["Platform", "TestSupport"]),

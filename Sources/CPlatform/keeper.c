@@ -28,6 +28,7 @@ struct keeper {
 	int reports;
 	int supervisor;    // pidfd
 	int lease_socket;
+	int device_locks;
 	int child_signals;
 	pid_t guest;
 	bool adopts;
@@ -224,7 +225,8 @@ static void watch(struct keeper *keeper)
 // All the caller's go, standard error too, so that a reader sees its end when the guest closes.
 static void close_others(const struct keeper *keeper)
 {
-	int kept[] = { keeper->reports, keeper->supervisor, keeper->lease_socket, keeper->child_signals };
+	int kept[] = { keeper->reports, keeper->supervisor, keeper->lease_socket, keeper->device_locks,
+		       keeper->child_signals };
 	unsigned int next = 0;
 
 	for (;;) {
@@ -295,6 +297,7 @@ static void start_guest(struct keeper *keeper, const struct leasehold_start *sta
 static void run_keeper(const struct leasehold_start *start, int reports, int supervisor)
 {
 	struct keeper keeper = { .reports = reports, .supervisor = supervisor, .lease_socket = start->lease_socket,
+				 .device_locks = start->device_locks,
 	                         .adopts = start->adopts };
 	sigset_t child;
 

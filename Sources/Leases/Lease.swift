@@ -76,6 +76,26 @@ public struct HeldLease: Equatable, Sendable {
 
 /// Who holds a lease that was refused, as far as it can be told.
 public struct LeaseHolder: Equatable, Sendable {
+    /// Whether the holder's host still renews its claim. The words are those of the interface.
+    public enum Liveness: String, Sendable {
+        /// It does.
+        case live
+        /// It doesn't; how long the lease stays closed all the same is told by `freeWithinSeconds`.
+        case dead
+        /// This host has watched it too short a time to say.
+        case unknown
+    }
+
+    /// What its record is worth.
+    public enum Record: Sendable {
+        /// It fits the lease.
+        case believed
+        /// There is one, and the lease contradicts it.
+        case stale
+        /// There is none: the holder is no guest of Leasehold's, or one that took the lease this moment.
+        case missing
+    }
+
     /// The guest's name, from the holder's record.
     public var guest: String?
     /// Its UUID.
@@ -88,6 +108,12 @@ public struct LeaseHolder: Equatable, Sendable {
     public var hostName: String?
     /// Since when, RFC 3339.
     public var since: String?
+    /// Whether the host lives.
+    public var liveness = Liveness.unknown
+    /// Whether guest, UUID, pid and time were found out.
+    public var record = Record.missing
+    /// Of a dead holder: after how many seconds the lease can be had, at most.
+    public var freeWithinSeconds: Double?
 
     /// A holder of whom nothing is known.
     public init() {}
@@ -95,7 +121,11 @@ public struct LeaseHolder: Equatable, Sendable {
     /// `guest db7 on host node3 (host id 3) since …`.
     public var description: String {
         var words: [String] = []
-        words.append(guest.map { "guest \($0)" } ?? "a holder that left no record")
+        switch record {
+        case .believed: words.append(guest.map { "guest \($0)" } ?? "a guest without a name")
+        case .stale: words.append("a holder whose record is stale")
+        case .missing: words.append("a holder that left no record (not Leasehold's: libvirt or another program)")
+        }
         if let hostName { words.append("on host \(hostName)") }
         if let hostId { words.append(hostName == nil ? "on host id \(hostId)" : "(host id \(hostId))") }
         if let since { words.append("since \(since)") }

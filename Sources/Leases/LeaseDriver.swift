@@ -13,7 +13,11 @@ public protocol LeaseDriver: Sendable {
 
     /// Takes all of the leases or none, without waiting for an owner. Joins the lockspace and makes lease files where
     /// they are missing.
-    func acquire(_ requests: [LeaseRequest]) throws(LeaseFailure) -> [HeldLease]
+    ///
+    /// - Parameter progress: told before anything that may take longer than a second, on the thread of the call.
+    func acquire(
+        _ requests: [LeaseRequest], progress: @Sendable (LeaseProgress) -> Void
+    ) throws(LeaseFailure) -> [HeldLease]
 
     /// Writes down for people who holds the leases. Advice: a failure is none of the guest's.
     func record(_ leases: [HeldLease], holder: LeaseHolder)
@@ -31,6 +35,20 @@ public protocol LeaseDriver: Sendable {
     func isWatchdogOn() -> Bool
 }
 
+/// What a lease driver is waiting for, for a person to read.
+public struct LeaseProgress: Equatable, Sendable {
+    /// The words of a line, such as `joining lockspace X`.
+    public var text: String
+    /// How long it takes at most, in seconds; nil where nobody can say.
+    public var secondsAtMost: Double?
+
+    /// States both.
+    public init(_ text: String, secondsAtMost: Double?) {
+        self.text = text
+        self.secondsAtMost = secondsAtMost
+    }
+}
+
 /// Leases nothing: the supervisor supervises, and every guest may start.
 public struct NopDriver: LeaseDriver {
     /// Makes one; there is nothing to set.
@@ -43,7 +61,9 @@ public struct NopDriver: LeaseDriver {
     public func connect() throws(LeaseFailure) -> Int32? { nil }
 
     /// Takes nothing, and says so: no lease is held.
-    public func acquire(_ requests: [LeaseRequest]) throws(LeaseFailure) -> [HeldLease] { [] }
+    public func acquire(
+        _ requests: [LeaseRequest], progress: @Sendable (LeaseProgress) -> Void
+    ) throws(LeaseFailure) -> [HeldLease] { [] }
 
     /// Writes nothing.
     public func record(_ leases: [HeldLease], holder: LeaseHolder) {}

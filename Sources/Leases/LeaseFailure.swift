@@ -2,12 +2,16 @@
 public enum LeaseOutcome: Equatable, Sendable {
     /// A live process holds it, here or on another host.
     case heldElsewhere
+    /// It is held, by a holder that left no record: a clean-up that holds it for milliseconds, perhaps.
+    case heldWithoutRecord
     /// Its owner is gone, but the time it may still write for is not over.
     case deadNotExpired
     /// It is being released or taken this moment; ask again in milliseconds.
     case beingReleased
     /// Nobody has it: a process of this host ended and left it to be taken over.
     case orphaned
+    /// It was had, but its disk is in use on this host under another name.
+    case sameDevice
     /// The version on disk is not the one asked for.
     case wrongVersion
     /// The lockspace isn't joined, has failed, or is being left.
@@ -56,8 +60,8 @@ public struct LeaseFailure: Error, Equatable, Sendable {
     /// Whether waiting may help.
     public var isBusy: Bool {
         switch outcome {
-        case .heldElsewhere, .deadNotExpired, .beingReleased: true
-        case .orphaned, .wrongVersion, .lockspaceGone, .hostIdInUse, .leaseFileMissing, .leaseFileUnusable,
+        case .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .beingReleased: true
+        case .orphaned, .sameDevice, .wrongVersion, .lockspaceGone, .hostIdInUse, .leaseFileMissing, .leaseFileUnusable,
             .leaseFileNotMade, .hostIdTooLarge, .daemonUnreachable, .storageFailed, .notPermitted,
             .configurationWrong, .other:
             false

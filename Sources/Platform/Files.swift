@@ -12,12 +12,20 @@ public enum Files {
         public var isRegular: Bool { status.st_mode & S_IFMT == S_IFREG }
         /// A block device.
         public var isBlockDevice: Bool { status.st_mode & S_IFMT == S_IFBLK }
+        /// Something that can be read at an offset, without waiting for anybody.
+        var holdsBytes: Bool { isRegular || isBlockDevice }
         /// Bytes, of a plain file.
         public var size: Int64 { Int64(status.st_size) }
         /// The owner.
         public var user: UInt32 { status.st_uid }
+        /// The group.
+        public var group: UInt32 { status.st_gid }
         /// Permission bits.
         public var mode: UInt32 { status.st_mode & 0o7777 }
+        /// Which file of its file system it is.
+        public var inode: UInt64 { UInt64(status.st_ino) }
+        /// When the file system last saw content or attributes change, in seconds by that file system's clock.
+        public var changedSeconds: Double { Double(status.st_ctim.tv_sec) + Double(status.st_ctim.tv_nsec) / 1e9 }
     }
 
     /// Looks at a path, following symbolic links; nil where nothing is.
@@ -35,6 +43,23 @@ public enum Files {
     /// Opens a file close-on-exec.
     public static func open(_ path: String, _ flags: Int32, mode: mode_t = 0o600) throws(SystemError) -> Descriptor {
         Descriptor(adopting: try checked("open", on: path) { Glibc.open(path, flags | O_CLOEXEC, mode) })
+    }
+
+    /// Opens a file with the rights of another user and group, so that what is made belongs to them from its beginning
+    /// where the file system forbids giving it to them (`man 2 setfsuid`). For the calling thread alone, and only root
+    /// can.
+    public static func open(
+        _ path: String, _ flags: Int32, mode: mode_t, asUser user: UInt32, group: UInt32
+    ) throws(SystemError) -> Descriptor {
+        let own = (user: geteuid(), group: getegid())
+        // The group first and back last: without root's file rights the group can't be changed.
+        leasehold_set_file_group(group)
+        leasehold_set_file_user(user)
+        defer {
+            leasehold_set_file_user(own.user)
+            leasehold_set_file_group(own.group)
+        }
+        return try open(path, flags, mode: mode)
     }
 
     /// The bytes of a regular file, up to a limit; a longer one is cut there. What can't be read twice, a pipe or a
@@ -109,7 +134,7 @@ public enum Files {
             let file = try open(aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode)
             try checked("fchmod", on: aside) { fchmod(file.number, mode) }
             try write(bytes, to: file.number, named: aside)
-            try checked("rename", on: path) { rename(aside, path) }
+            try checked("rename", on: path) { Glibc.rename(aside, path) }
         } catch {
             unlink(aside)
             throw error
@@ -160,17 +185,40 @@ public enum Files {
         }
     }
 
-    /// Gives a name to a file that has one already, unless the new name is taken.
+    /// Puts a file under a new name, unless that is taken.
     ///
-    /// - Returns: false where the name is taken.
-    public static func link(_ existing: String, as path: String) throws(SystemError) -> Bool {
+    /// In one step where the file system has one (`man 2 rename`, RENAME_NOREPLACE); on others, NFS among them, the file
+    /// has both names for a moment.
+    /// - Returns: false where the name is taken; the file keeps its own.
+    public static func rename(_ path: String, toFree new: String) throws(SystemError) -> Bool {
         do throws(SystemError) {
-            try checked("link", on: path) { Glibc.link(existing, path) }
+            try checked("rename", on: new) { leasehold_rename_to_free(path, new) }
             return true
+        } catch {
+            if error.number == EEXIST { return false }
+            guard error.number == EINVAL || error.number == ENOSYS || error.number == EOPNOTSUPP else { throw error }
+        }
+        do throws(SystemError) {
+            try checked("link", on: new) { Glibc.link(path, new) }
         } catch {
             guard error.number == EEXIST else { throw error }
             return false
         }
+        try remove(path)
+        return true
+    }
+
+    /// Puts a file in another's place, or under a new name, in one step.
+    public static func rename(_ path: String, to new: String) throws(SystemError) {
+        try checked("rename", on: new) { Glibc.rename(path, new) }
+    }
+
+    /// What an open file is.
+    public static func kind(of file: borrowing Descriptor) throws(SystemError) -> Kind {
+        var status = stat()
+        let number = file.number
+        try checked("fstat") { fstat(number, &status) }
+        return Kind(status: status)
     }
 
     /// Changes an open file's owner and group; nil leaves one as it is.
@@ -207,12 +255,39 @@ public enum Files {
         try checked("fsync", on: path) { fsync(file.number) }
     }
 
-    /// Bytes read past every cache, for what other hosts write. Offset and count are multiples of 4096.
+    private static func openForReading(_ path: String) throws(SystemError) -> Descriptor {
+        let flags = O_RDONLY | O_NONBLOCK | O_NOCTTY
+        do throws(SystemError) { return try open(path, flags | leasehold_o_direct) } catch {
+            guard error.number == EINVAL else { throw error }
+        }
+        return try open(path, flags)
+    }
+
+    /// Whether direct reads of a file may begin at multiples of so many bytes, as they may on a device with sectors of that
+    /// size. A file system without direct reads has no such limit.
+    public static func readsDirectly(_ path: String, granularityBytes: Int) -> Bool {
+        guard let file = try? open(path, O_RDONLY | leasehold_o_direct | O_NONBLOCK) else { return true }
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: granularityBytes, alignment: 4096)
+        defer { buffer.deallocate() }
+        return pread(file.number, buffer.baseAddress, granularityBytes, off_t(granularityBytes)) >= 0
+    }
+
+    /// Bytes read past every cache, for what other hosts write. Offset and count are multiples of 4096; fewer come where
+    /// the file ends. A file system without such reads gives what its cache has.
     public static func readDirect(_ path: String, offset: Int64, count: Int) throws(SystemError) -> [UInt8] {
-        let file = try open(path, O_RDONLY | leasehold_o_direct | O_NONBLOCK)
+        let file = try openForReading(path)
+        guard try kind(of: file).holdsBytes else { throw SystemError.notRegular(path) }
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 4096)
         defer { buffer.deallocate() }
-        let got = try checked("pread", on: path) { pread(file.number, buffer.baseAddress, count, off_t(offset)) }
-        return Array(buffer[0..<got])
+        var used = 0
+        while used < count {
+            let got = try checked("pread", on: path) {
+                pread(file.number, buffer.baseAddress.map { $0 + used }, count - used, off_t(offset) + off_t(used))
+            }
+            used += got
+            // The end, or as good as: what follows a partial block can't be read at its own offset.
+            if got == 0 || used % 512 != 0 { break }
+        }
+        return Array(buffer[0..<used])
     }
 }

@@ -13,6 +13,8 @@ public struct GuestStart: Sendable {
     public var caller: Caller
     /// The registered sanlock socket, which guest and keeper inherit; nil: there is none.
     public var leaseSocket: Int32?
+    /// A descriptor that the keeper keeps open until nothing of the guest is left; nil: there is none.
+    public var deviceLocks: Int32?
     /// The number of that socket in the guest, above the caller's descriptors.
     public var guestLeaseSocket: Int32
     /// A descriptor of the caller's that the guest doesn't get.
@@ -67,7 +69,7 @@ public final class Keeper {
             var plan = leasehold_start(
                 executable: executable, arguments: start.arguments.pointer, environment: start.environment.pointer,
                 shell_arguments: shell.pointer, caller: start.caller.state, lease_socket: start.leaseSocket ?? -1,
-                guest_lease_socket: start.guestLeaseSocket, closed_in_guest: start.closedInGuest ?? -1,
+                device_locks: start.deviceLocks ?? -1, guest_lease_socket: start.guestLeaseSocket, closed_in_guest: start.closedInGuest ?? -1,
                 adopts: start.mayDaemonize)
             return leasehold_keeper_start(&plan, &socket)
         }

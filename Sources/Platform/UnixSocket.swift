@@ -47,11 +47,12 @@ public enum UnixSocket {
         }
     }
 
-    /// The user and the process at the other end of a socket; nil where the kernel doesn't say.
-    public static func peer(of socket: Int32) -> (user: UInt32, process: Int32)? {
+    /// Who is at the other end of a socket; nil where the kernel doesn't say.
+    public static func peer(of socket: Int32) -> (user: UInt32, group: UInt32, process: Int32)? {
         var user: uid_t = 0
+        var group: gid_t = 0
         var process: pid_t = 0
-        return leasehold_peer(socket, &user, &process) ? (user, process) : nil
+        return leasehold_peer(socket, &user, &group, &process) ? (user, group, process) : nil
     }
 
     /// Tells the service manager how things are. Source: `man 3 sd_notify`; a name that begins with `@` is abstract.

@@ -15,8 +15,9 @@ struct HolderRecords {
     func write(_ leases: [HeldLease], holder: LeaseHolder) {
         guard leases.contains(where: { $0.request.disk != nil }) else { return }
         try? Files.makeDirectory(settings.recordDirectory, mode: 0o755)
+        let slot = settings.hostId.flatMap { LockspaceSlots.slot(of: $0, in: settings.lockspacePath) }
         for lease in leases {
-            guard let path = path(of: lease.request), let record = record(of: lease, holder) else { continue }
+            guard let path = path(of: lease.request), let record = record(of: lease, holder, slot) else { continue }
             try? Files.writeWhole(Array((record.prettyDescription + "\n").utf8), to: path)
         }
     }
@@ -33,21 +34,42 @@ struct HolderRecords {
         }
     }
 
-    /// What the record of an exclusive holder says, if it names this disk and the version that the lease has.
-    func holder(of request: LeaseRequest, hostId: UInt64, version: UInt64) -> LeaseHolder? {
-        let path = "\(settings.recordDirectory)/\(request.resource.name).json"
-        guard let record = read(path), names(record, request),
-            record["hostId"] == .integer(Int64(clamping: hostId)), record["lver"] == .integer(Int64(clamping: version))
+    /// What the record of an exclusive holder says, if it names this disk, and the owner and version that the lease has.
+    func holder(of request: LeaseRequest, owner: LeaseOwner, version: UInt64) -> LeaseHolder? {
+        guard let record = read(path(ofExclusive: request)), names(record, request), fits(record, owner),
+            record["lver"] == .integer(Int64(clamping: version))
         else { return nil }
         return holder(record)
     }
 
+    /// Whether there is the record of an exclusive holder, whatever it is worth.
+    func hasRecord(of request: LeaseRequest) -> Bool {
+        ((try? Files.kind(of: path(ofExclusive: request))) ?? nil) != nil
+    }
+
+    /// Removes an exclusive holder's record, whoever wrote it: the lease is the caller's, so nobody else's.
+    func discard(_ request: LeaseRequest) {
+        try? Files.remove(path(ofExclusive: request))
+    }
+
+    private func path(ofExclusive request: LeaseRequest) -> String {
+        "\(settings.recordDirectory)/\(request.resource.name).json"
+    }
+
+    // A record that doesn't know its generation was written when the lockspace could not be read.
+    private func fits(_ record: JSON.Object, _ owner: LeaseOwner) -> Bool {
+        let generation = record["generation"] ?? .integer(Int64(clamping: owner.generation))
+        return record["hostId"] == .integer(Int64(clamping: owner.id))
+            && generation == .integer(Int64(clamping: owner.generation))
+    }
+
     /// What the records of shared holders on a host say; the first that can be believed.
-    func sharedHolder(of request: LeaseRequest, hostId: UInt64) -> LeaseHolder? {
+    func sharedHolder(of request: LeaseRequest, owner: LeaseOwner) -> LeaseHolder? {
+        let hostId = owner.id
         let files = (try? Files.names(in: settings.recordDirectory)) ?? []
         for name in files.sorted() where name.hasPrefix("\(request.resource.name).\(hostId)-") {
             guard name.hasSuffix(".json"), let record = read("\(settings.recordDirectory)/\(name)"),
-                names(record, request)
+                names(record, request), fits(record, owner)
             else { continue }
             // Of a supervisor of this host that was killed.
             if UInt64(hostId) == settings.hostId, let pid = holder(record).pid, ProcessIdentity.isEnding(pid) {
@@ -72,14 +94,15 @@ struct HolderRecords {
         return "\(settings.recordDirectory)/\(request.resource.name)\(suffix).json"
     }
 
-    private func record(of lease: HeldLease, _ holder: LeaseHolder) -> JSON? {
+    private func record(of lease: HeldLease, _ holder: LeaseHolder, _ slot: LockspaceSlot?) -> JSON? {
         var object = JSON.Object()
         object["disk"] = lease.request.disk.map(JSON.string)
         object["mode"] = .string(lease.request.mode.rawValue)
         object["guest"] = holder.guest.map(JSON.string)
         object["uuid"] = holder.uuid.map(JSON.string)
-        object["hostName"] = holder.hostName.map(JSON.string)
+        object["hostName"] = slot?.name.map(JSON.string)
         object["hostId"] = settings.hostId.map { .integer(Int64(clamping: $0)) }
+        object["generation"] = slot.map { .integer(Int64(clamping: $0.generation)) }
         object["pid"] = holder.pid.map { .integer(Int64($0)) }
         object["since"] = holder.since.map(JSON.string)
         object["lver"] = lease.version.map { .integer(Int64(clamping: $0)) }
@@ -97,6 +120,7 @@ struct HolderRecords {
 
     private func holder(_ record: JSON.Object) -> LeaseHolder {
         var holder = LeaseHolder()
+        holder.record = .believed
         holder.guest = plain(record["guest"])
         holder.uuid = plain(record["uuid"])
         holder.hostName = plain(record["hostName"])

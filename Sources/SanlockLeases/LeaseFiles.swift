@@ -3,12 +3,48 @@ import Leases
 import Platform
 
 /// The files of the lease directory. One appears under its name only when it is whole: made aside, formatted by the
-/// daemon, then linked.
+/// daemon, then linked; or renamed over one that sanlock refuses and that nothing was ever held through.
 struct LeaseFiles {
     let settings: SanlockSettings
 
-    /// A lease or a lockspace is this large with sectors of 512 bytes.
-    private static let bytesEach: off_t = 1 << 20
+    /// A file to be made: what for, and how the daemon formats it.
+    struct Wanted {
+        /// Where it is to be.
+        let path: String
+        /// What a person calls it: `lease file PATH for DISK`.
+        let subject: String
+        /// Formats the file at a path.
+        let format: (String, LockspaceSlots.Sizes) throws(SanlockCode) -> Void
+    }
+
+    /// The lockspace.
+    var lockspace: Wanted {
+        let ioTimeoutSeconds = settings.ioTimeoutSeconds
+        return Wanted(path: settings.lockspacePath, subject: "lockspace file \(settings.lockspacePath)") {
+            aside, sizes throws(SanlockCode) in
+            try SanlockCalls.writeLockspace(
+                LeaseName.lockspace, path: aside, sizes: sizes, ioTimeoutSeconds: ioTimeoutSeconds)
+        }
+    }
+
+    /// The lease of a disk.
+    func lease(_ request: LeaseRequest) -> Wanted {
+        Wanted(path: request.resource.path, subject: "lease file \(request.resource.path) for \(request.subject)") {
+            aside, sizes throws(SanlockCode) in
+            var resource = request.resource
+            resource.path = aside
+            try SanlockCalls.writeResource(resource, sizes: sizes, hosts: hosts(in: sizes))
+        }
+    }
+
+    // Slots for hosts that are there already, whatever the setting says; no more than the file has room for.
+    private func hosts(in sizes: LockspaceSlots.Sizes) -> Int32 {
+        let highest = LockspaceSlots.all(in: settings.lockspacePath).map(\.hostId).max() ?? 0
+        let wanted = max(UInt64(settings.leaseHosts), highest, settings.hostId ?? 0)
+        return Int32(min(wanted, UInt64(sizes.alignBytes / sizes.sectorBytes - 2), UInt64(LockspaceSlots.mostHosts)))
+    }
+
+    // MARK: - The directory
 
     /// Looks at the directory before anything else is asked, so that its absence is what the person hears of.
     func checkDirectory() throws(LeaseFailure) {
@@ -32,47 +68,123 @@ struct LeaseFiles {
         }
     }
 
-    /// Makes the lockspace's file, unless it is there.
-    func makeLockspace() throws(LeaseFailure) {
-        try make(settings.lockspacePath, called: "the lockspace") { aside throws(SanlockCode) in
-            try SanlockCalls.writeLockspace(
-                LeaseName.lockspace, path: aside, ioTimeoutSeconds: settings.ioTimeoutSeconds)
-        }
-    }
-
-    /// Makes the lease file of a disk, unless it is there.
-    func makeLease(_ request: LeaseRequest) throws(LeaseFailure) {
-        try make(request.resource.path, called: request.subject) { aside throws(SanlockCode) in
-            var resource = request.resource
-            resource.path = aside
-            try SanlockCalls.writeResource(resource, hosts: settings.leaseHosts)
-        }
-    }
-
-    private func make(
-        _ path: String, called subject: String, format: (String) throws(SanlockCode) -> Void
-    ) throws(LeaseFailure) {
-        var refusal: SanlockCode?
-        do throws(SystemError) {
-            if try Files.kind(of: path) != nil { return }
-            try Files.makeDirectory(settings.recordDirectory, mode: 0o755)
-            removeAbandoned()
-            let aside = try makeAside()
+    /// The file whose bytes are the sections' locks.
+    func sectionLock() throws(SystemError) -> RangeLock {
+        let path = "\(settings.recordDirectory)/lock"
+        if try Files.kind(of: path) == nil {
+            try makeRecordDirectory()
+            let aside = asidePath()
+            _ = try create(aside)
             defer { try? Files.remove(aside) }
-            do throws(SanlockCode) { try format(aside) } catch { refusal = error }
-            // Where another host was faster, its file is as good as ours.
-            if refusal == nil { _ = try Files.link(aside, as: path) }
-        } catch {
-            throw LeaseFailure(
-                .leaseFileNotMade,
-                detail: "lease file \(path) for \(subject) can't be made: \(error.message); free some space, or see to "
-                    + "the directory's rights")
+            _ = try Files.rename(aside, toFree: path)
         }
-        if let refusal {
+        return try RangeLock(on: path, mode: 0o660)
+    }
+
+    private func makeRecordDirectory() throws(SystemError) {
+        try Files.makeDirectory(settings.recordDirectory, mode: 0o755)
+    }
+
+    // MARK: - Making
+
+    /// Makes a file, unless something has its name.
+    func make(_ wanted: Wanted) throws(LeaseFailure) {
+        do throws(SystemError) {
+            if try Files.kind(of: wanted.path) != nil { return }
+            try makeRecordDirectory()
+        } catch {
+            throw notMade(wanted, error)
+        }
+        removeAbandoned()
+        let aside = try makeAside(wanted)
+        defer { try? Files.remove(aside) }
+        do throws(SystemError) {
+            // Where another host was faster, its file is as good as ours.
+            if try !Files.rename(aside, toFree: wanted.path), try Files.kind(of: wanted.path) == nil {
+                throw SystemError("a symbolic link that leads nowhere", on: wanted.path, number: 0)
+            }
+        } catch {
+            throw notMade(wanted, error)
+        }
+    }
+
+    /// Makes a whole file aside, and returns its path.
+    func makeAside(_ wanted: Wanted) throws(LeaseFailure) -> String {
+        let aside = asidePath()
+        let sizes: LockspaceSlots.Sizes
+        do throws(SystemError) { sizes = try fill(aside) } catch { throw notMade(wanted, error) }
+        do throws(SanlockCode) { try wanted.format(aside, sizes) } catch {
+            try? Files.remove(aside)
             throw LeaseFailure(
                 .leaseFileNotMade,
-                detail: "lease file \(path) for \(subject) can't be formatted by the sanlock daemon "
-                    + "(\(refusal.symbol)); if it runs as another user, set user and group to the daemon's")
+                detail: "\(wanted.subject) can't be formatted by the sanlock daemon (\(error.symbol)); see that its user "
+                    + "may use the directory, and that the file system does direct I/O")
+        }
+        return aside
+    }
+
+    func notMade(_ wanted: Wanted, _ error: SystemError) -> LeaseFailure {
+        LeaseFailure(
+            .leaseFileNotMade,
+            detail: "\(wanted.subject) can't be made: \(error.message); free some space, or see to the directory's "
+                + "rights")
+    }
+
+    private func asidePath() -> String {
+        "\(settings.recordDirectory)/new.\(settings.hostId ?? 0).\(getpid()).\(UInt32.random(in: 0...(.max)))"
+    }
+
+    // Reserving the whole size shows a full file system here, in a name, and not in the daemon as an I/O error.
+    private func fill(_ path: String) throws(SystemError) -> LockspaceSlots.Sizes {
+        let file = try create(path)
+        do throws(SystemError) {
+            try reserve(file, path, LockspaceSlots.Sizes.usual.alignBytes)
+            // A lease goes with its lockspace; a lockspace with what the storage can do.
+            let sizes =
+                LockspaceSlots.sizes(in: settings.lockspacePath)
+                ?? (Files.readsDirectly(path, granularityBytes: 512) ? .usual : .large)
+            try reserve(file, path, sizes.alignBytes)
+            return sizes
+        } catch {
+            try? Files.remove(path)
+            throw error
+        }
+    }
+
+    private func reserve(_ file: borrowing Descriptor, _ path: String, _ bytes: Int) throws(SystemError) {
+        let failure = posix_fallocate(file.number, 0, off_t(bytes))
+        if failure != 0 { throw SystemError("fallocate", on: path, number: failure) }
+    }
+
+    /// Makes an empty file that the daemon may use.
+    private func create(_ path: String) throws(SystemError) -> Descriptor {
+        let flags = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW
+        let file = try Files.open(path, flags, mode: 0o660)
+        do throws(SystemError) {
+            try Files.changeMode(of: file, to: 0o660)
+            let daemon = settings.fileUser == nil || settings.fileGroup == nil ? DaemonProcess() : nil
+            let kind = try Files.kind(of: file)
+            let user = settings.fileUser ?? daemon?.user ?? kind.user
+            let group = settings.fileGroup ?? daemon?.group ?? kind.group
+            if user == kind.user, group == kind.group { return file }
+            do throws(SystemError) {
+                try Files.changeOwner(of: file, user: user, group: group)
+                return file
+            } catch {
+                // Storage on which root is nobody: what can't be given away may be made as its owner in the first place.
+                guard error.number == EPERM || error.number == EACCES || error.number == EINVAL else { throw error }
+                let own = "\(path).own"
+                guard let second = try? Files.open(own, flags, mode: 0o660, asUser: user, group: group) else {
+                    // Whether the daemon can use it as it is, it says itself.
+                    return file
+                }
+                try Files.rename(own, to: path)
+                try? Files.changeMode(of: second, to: 0o660)
+                return second
+            }
+        } catch {
+            try? Files.remove(path)
+            throw error
         }
     }
 
@@ -84,24 +196,5 @@ struct LeaseFiles {
             guard let pid = Int32(pid), pid != getpid(), ProcessIdentity(runningAs: pid) == nil else { continue }
             try? Files.remove("\(settings.recordDirectory)/\(name)")
         }
-    }
-
-    // Reserving the whole size shows a full file system here, in a name, and not in the daemon as an I/O error.
-    private func makeAside() throws(SystemError) -> String {
-        let path =
-            "\(settings.recordDirectory)/new.\(settings.hostId ?? 0).\(getpid()).\(UInt32.random(in: 0...(.max)))"
-        let file = try Files.open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode: 0o660)
-        do throws(SystemError) {
-            let failure = posix_fallocate(file.number, 0, LeaseFiles.bytesEach)
-            if failure != 0 { throw SystemError("fallocate", on: path, number: failure) }
-            try Files.changeMode(of: file, to: 0o660)
-            if settings.fileUser != nil || settings.fileGroup != nil {
-                try Files.changeOwner(of: file, user: settings.fileUser, group: settings.fileGroup)
-            }
-        } catch {
-            try? Files.remove(path)
-            throw error
-        }
-        return path
     }
 }

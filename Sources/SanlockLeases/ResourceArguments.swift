@@ -6,7 +6,8 @@ final class ResourceArguments {
     private static let bytesEach = MemoryLayout<sanlk_resource>.size + MemoryLayout<sanlk_disk>.size
     private var pointers: [UnsafeMutablePointer<sanlk_resource>?]
 
-    init(_ requests: some Sequence<LeaseRequest>) {
+    /// - Parameter hosts: a new number of hosts for the lease to have slots for; nil leaves it.
+    init(_ requests: some Sequence<LeaseRequest>, hosts: UInt32? = nil) {
         pointers = requests.map { request in
             let memory = UnsafeMutableRawPointer.allocate(
                 byteCount: ResourceArguments.bytesEach, alignment: MemoryLayout<sanlk_resource>.alignment)
@@ -15,6 +16,10 @@ final class ResourceArguments {
             fill(&resource.pointee.lockspace_name, with: request.resource.lockspace)
             fill(&resource.pointee.name, with: request.resource.name)
             resource.pointee.flags = request.mode == .shared ? UInt32(SANLK_RES_SHARED) : 0
+            if let hosts {
+                resource.pointee.flags |= UInt32(SANLK_RES_NUM_HOSTS)
+                resource.pointee.data32 = hosts
+            }
             resource.pointee.num_disks = 1
             let disk = ResourceArguments.disk(of: resource)
             // The last byte stays NUL.

@@ -18,8 +18,12 @@ enum SanlockCalls {
     }
 
     /// Takes up to eight leases for a registered process, all or none, without waiting for an owner.
-    static func acquire(_ requests: ArraySlice<LeaseRequest>, for pid: Int32) throws(SanlockCode) {
-        let arguments = ResourceArguments(requests)
+    ///
+    /// - Parameter hosts: how many hosts each lease is to have slots for from now on; nil leaves it.
+    static func acquire(
+        _ requests: some Collection<LeaseRequest>, for pid: Int32, hosts: UInt32? = nil
+    ) throws(SanlockCode) {
+        let arguments = ResourceArguments(requests, hosts: hosts)
         try check(
             arguments.withPointers {
                 sanlock_acquire(-1, pid, UInt32(SANLK_ACQUIRE_OWNER_NOWAIT), Int32($0.count), $0.baseAddress, nil)
@@ -30,7 +34,7 @@ enum SanlockCalls {
     /// others are given back all the same.
     ///
     /// By name: `SANLK_REL_ALL` overruns an array of eight in the daemon (3.8.5) where more are held.
-    static func release(_ requests: ArraySlice<LeaseRequest>, of pid: Int32) throws(SanlockCode) {
+    static func release(_ requests: some Collection<LeaseRequest>, of pid: Int32) throws(SanlockCode) {
         let arguments = ResourceArguments(requests)
         try check(
             arguments.withPointers { sanlock_release(-1, pid, 0, Int32($0.count), $0.baseAddress) })
@@ -87,25 +91,51 @@ enum SanlockCalls {
         }
     }
 
+    /// Leaves a lockspace and waits for it.
+    ///
+    /// - Parameter ifUnused: refuse (EBUSY) while a process of this host has a lease in it; else sanlock kills those.
+    static func leave(_ name: String, hostId: UInt64, path: String, ifUnused: Bool) throws(SanlockCode) {
+        var lockspace = self.lockspace(name, hostId: hostId, path: path)
+        try check(sanlock_rem_lockspace(&lockspace, ifUnused ? UInt32(SANLK_REM_UNUSED) : 0))
+    }
+
     /// Formats a file as a lockspace.
-    static func writeLockspace(_ name: String, path: String, ioTimeoutSeconds: UInt32) throws(SanlockCode) {
+    static func writeLockspace(
+        _ name: String, path: String, sizes: LockspaceSlots.Sizes, ioTimeoutSeconds: UInt32
+    ) throws(SanlockCode) {
         var lockspace = self.lockspace(name, hostId: 0, path: path)
+        if sizes == .large { lockspace.flags = UInt32(SANLK_LSF_SECTOR4K | SANLK_LSF_ALIGN8M) }
         try check(sanlock_write_lockspace(&lockspace, 0, 0, ioTimeoutSeconds))
     }
 
     /// Formats a file as a lease for hosts 1 to `hosts`.
     ///
     /// The daemon stores the argument that the header calls `max_hosts` as the number of hosts (sanlock 3.8.5).
-    static func writeResource(_ resource: LeaseResource, hosts: Int32) throws(SanlockCode) {
+    static func writeResource(
+        _ resource: LeaseResource, sizes: LockspaceSlots.Sizes, hosts: Int32
+    ) throws(SanlockCode) {
         let request = LeaseRequest(disk: nil, resource: resource, mode: .exclusive)
         let arguments = ResourceArguments([request])
-        try check(arguments.withPointers { sanlock_write_resource($0[0], hosts, 0, 0) })
+        try check(
+            arguments.withPointers { pointers in
+                if sizes != .usual {
+                    let align = (sizes.alignBytes >> 20) << 4
+                    let sector = sizes.sectorBytes == 4096 ? SANLK_RES_SECTOR4K : SANLK_RES_SECTOR512
+                    pointers[0]?.pointee.flags |= UInt32(align) | UInt32(sector)
+                }
+                return sanlock_write_resource(pointers[0], hosts, 0, 0)
+            })
+    }
+
+    /// Whether a file is a lockspace of this name, as the daemon sees it.
+    static func readLockspace(_ name: String, path: String) throws(SanlockCode) {
+        var lockspace = self.lockspace(name, hostId: 1, path: path)
+        var ioTimeoutSeconds: UInt32 = 0
+        try check(sanlock_read_lockspace(&lockspace, 0, &ioTimeoutSeconds))
     }
 
     /// The hosts that own a lease, and its version, as its storage says.
-    static func owners(
-        of resource: LeaseResource
-    ) throws(SanlockCode) -> (hosts: [(id: UInt64, generation: UInt64)], version: UInt64) {
+    static func owners(of resource: LeaseResource) throws(SanlockCode) -> (hosts: [LeaseOwner], version: UInt64) {
         let request = LeaseRequest(disk: nil, resource: resource, mode: .exclusive)
         let arguments = ResourceArguments([request])
         var list: UnsafeMutablePointer<sanlk_host>?
@@ -119,19 +149,20 @@ enum SanlockCalls {
             })
         defer { free(list) }
         guard let list else { return ([], version) }
-        return ((0..<Int(count)).map { (list[$0].host_id, list[$0].generation) }, version)
+        return ((0..<Int(count)).map { LeaseOwner(id: list[$0].host_id, generation: list[$0].generation) }, version)
     }
 
-    /// Whether a host of a lockspace is known to be dead or failing. A host that joined a moment ago is not known at all.
-    static func isKnownDead(_ hostId: UInt64, in lockspace: String) -> Bool {
+    /// The hosts of a joined lockspace, as the daemon has watched them.
+    ///
+    /// - Parameter hostId: one of them; 0: all that were ever seen.
+    static func hosts(of lockspace: String, hostId: UInt64 = 0) throws(SanlockCode) -> [WatchedHost] {
         var list: UnsafeMutablePointer<sanlk_host>?
         var count: Int32 = 0
         var name = [CChar](lockspace.utf8CString)
-        guard sanlock_get_hosts(&name, hostId, &list, &count, 0) >= 0, let list else { return false }
+        try check(sanlock_get_hosts(&name, hostId, &list, &count, 0))
         defer { free(list) }
-        guard count > 0 else { return false }
-        let state = list[0].flags & UInt32(SANLK_HOST_MASK)
-        return state == UInt32(SANLK_HOST_DEAD) || state == UInt32(SANLK_HOST_FAIL)
+        guard let list else { return [] }
+        return (0..<Int(count)).map { WatchedHost(list[$0]) }
     }
 
     @discardableResult
@@ -147,6 +178,13 @@ enum SanlockCalls {
         fill(&lockspace.host_id_disk.path, with: path)
         return lockspace
     }
+}
+
+/// A host that owns a lease, alone or with others.
+struct LeaseOwner: Equatable {
+    let id: UInt64
+    /// Which of its stays in the lockspace it took the lease in.
+    let generation: UInt64
 }
 
 /// Copies text into a fixed C array that is zero before; what doesn't fit is cut, which callers have ruled out.

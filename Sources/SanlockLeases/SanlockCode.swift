@@ -10,6 +10,7 @@ struct SanlockCode: Error, Equatable {
 
     /// `SANLK_ACQUIRE_IDLIVE -243`, or `EEXIST -17`.
     var symbol: String {
+        if number == SanlockCode.connectionBroken { return "connection broken -1" }
         let name = SanlockCode.names[number] ?? SanlockCode.systemNames[-number] ?? "code"
         return "\(name) \(number)"
     }
@@ -20,25 +21,29 @@ struct SanlockCode: Error, Equatable {
         case -EEXIST, SANLK_ACQUIRE_IDLIVE, SANLK_ACQUIRE_OWNED, SANLK_ACQUIRE_OTHER, SANLK_ACQUIRE_SHRETRY:
             .heldElsewhere
         case SANLK_ACQUIRE_OWNED_RETRY: .deadNotExpired
-        case -EAGAIN, -EBUSY: .beingReleased
+        // Another host was faster in the ballot over it, or is in it.
+        case -EAGAIN, -EBUSY, SANLK_DBLOCK_MBAL, SANLK_DBLOCK_LVER: .beingReleased
         case -EUCLEAN: .orphaned
         case SANLK_ACQUIRE_LVER: .wrongVersion
         case -ENOSPC, SANLK_ACQUIRE_LOCKSPACE, SANLK_ACQUIRE_IDDISK: .lockspaceGone
         case SANLK_HOSTID_BUSY, SANLK_RENEW_OWNER, SANLK_RENEW_DIFF: .hostIdInUse
         case -ENOENT: .leaseFileMissing
         case -EMSGSIZE, SANLK_LEADER_DIFF, SANLK_LEADER_MAGIC, SANLK_LEADER_VERSION, SANLK_LEADER_SECTORSIZE,
-            SANLK_LEADER_LOCKSPACE, SANLK_LEADER_RESOURCE, SANLK_LEADER_CHECKSUM, -EISDIR, -EINVAL,
+            SANLK_LEADER_LOCKSPACE, SANLK_LEADER_RESOURCE, SANLK_LEADER_CHECKSUM, SANLK_DBLOCK_CHECKSUM, -EISDIR, -EINVAL,
             -ELOOP, -ENOTDIR, -ENXIO, -ENODEV, -ENAMETOOLONG:
             .leaseFileUnusable
         case SANLK_LEADER_NUMHOSTS: .hostIdTooLarge
-        case -ECONNREFUSED, -ECONNRESET, -EPIPE, -ENOTCONN: .daemonUnreachable
+        case SanlockCode.connectionBroken, -ECONNREFUSED, -ECONNRESET, -EPIPE, -ENOTCONN: .daemonUnreachable
         case SANLK_AIO_TIMEOUT, SANLK_DBLOCK_READ, SANLK_DBLOCK_WRITE, SANLK_LEADER_READ, SANLK_LEADER_WRITE, -EIO,
             -ETIMEDOUT:
             .storageFailed
-        case -EACCES, -EPERM, -EROFS: .notPermitted
+        case -EACCES, -EROFS: .notPermitted
         default: .other
         }
     }
+
+    /// What libsanlock returns where the daemon ended in the middle of an answer. It is no errno: the daemon has no EPERM.
+    static let connectionBroken: Int32 = -1
 
     /// Another host has this host's id.
     static let hostIdBusy = SANLK_HOSTID_BUSY
@@ -50,7 +55,7 @@ struct SanlockCode: Error, Equatable {
     var explanation: String {
         let words: String =
             switch outcome {
-            case .heldElsewhere: "the lease is held"
+            case .heldElsewhere, .heldWithoutRecord: "the lease is held"
             case .deadNotExpired: "the lease's owner is dead and may not be replaced yet"
             case .beingReleased: "the lease is being released"
             case .orphaned: "the lease was orphaned on this host"
@@ -58,15 +63,29 @@ struct SanlockCode: Error, Equatable {
             case .lockspaceGone: "the lockspace isn't joined or has failed"
             case .hostIdInUse: "another host uses this host id"
             case .leaseFileMissing: "the lease file is missing"
-            case .leaseFileUnusable: "the lease file is damaged or made for something else"
+            case .leaseFileUnusable: unusable
             case .leaseFileNotMade: "the lease file can't be made"
             case .hostIdTooLarge: "the lease file has no slot for this host id"
             case .daemonUnreachable: "the sanlock daemon is gone"
             case .storageFailed: "the lease storage failed"
             case .notPermitted: "the sanlock daemon may not use the lease file"
-            case .configurationWrong, .other: "sanlock refused"
+            case .sameDevice, .configurationWrong, .other: "sanlock refused"
             }
         return "\(words) (\(symbol))"
+    }
+
+    private var unusable: String {
+        switch number {
+        case SANLK_LEADER_RESOURCE: "it is made for another resource"
+        case SANLK_LEADER_LOCKSPACE: "it is made for another lockspace"
+        case SANLK_LEADER_SECTORSIZE: "it is made for another sector size"
+        case SANLK_LEADER_VERSION: "it is made for another version of sanlock, or damaged"
+        case SANLK_LEADER_CHECKSUM: "it is damaged: its checksum is wrong"
+        case SANLK_DBLOCK_CHECKSUM: "it is damaged, or made for another sector size: a host's block has a wrong checksum"
+        case SANLK_LEADER_MAGIC, -EMSGSIZE: "it is not formatted"
+        case -EISDIR, -ELOOP, -ENOTDIR, -ENXIO, -ENODEV: "it is no file that a lease can be in"
+        default: "it is damaged or made for something else"
+        }
     }
 
     private static let names: [Int32: String] = [
@@ -89,7 +108,7 @@ struct SanlockCode: Error, Equatable {
     ]
 
     private static let systemNames: [Int32: String] = [
-        EPERM: "EPERM", ENOENT: "ENOENT", EIO: "EIO", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES",
+        ENOENT: "ENOENT", EIO: "EIO", EAGAIN: "EAGAIN", ENOMEM: "ENOMEM", EACCES: "EACCES",
         EBUSY: "EBUSY", EEXIST: "EEXIST", EISDIR: "EISDIR", EINVAL: "EINVAL", ENOSPC: "ENOSPC", EROFS: "EROFS",
         EPIPE: "EPIPE", EMSGSIZE: "EMSGSIZE", ECONNRESET: "ECONNRESET", ETIMEDOUT: "ETIMEDOUT",
         ECONNREFUSED: "ECONNREFUSED", EALREADY: "EALREADY", EINPROGRESS: "EINPROGRESS", EUCLEAN: "EUCLEAN",

@@ -60,7 +60,9 @@ public enum ExitStatus: Equatable, Sendable {
 
     private static func code(of outcome: LeaseOutcome) -> Int32 {
         switch outcome {
-        case .heldElsewhere, .deadNotExpired, .beingReleased, .orphaned, .wrongVersion: Code.busy
+        case .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .beingReleased, .orphaned, .sameDevice,
+            .wrongVersion:
+            Code.busy
         case .lockspaceGone, .hostIdInUse, .daemonUnreachable, .storageFailed: Code.unavailable
         case .leaseFileMissing, .leaseFileUnusable, .leaseFileNotMade: Code.cantCreate
         case .notPermitted: Code.notPermitted

@@ -19,6 +19,9 @@ public struct Supervision: Equatable, Sendable {
         /// How long a lease may take to become free whose holder has just ended. sanlock needs about 10 ms, and a host
         /// that is slow some hundred; nobody is asked to wait for this with `--wait`.
         public var releasingSeconds = 2.0
+        /// How long a lease is asked for again whose holder left no record. A clean-up by libvirt's script holds each lease
+        /// for some 20 ms, and a guest of Leasehold writes its record within that time.
+        public var strangerSeconds = 0.5
         /// How long the keeper may take to kill a guest before it is itself killed. It does so in milliseconds; a guest
         /// that is blocked in the kernel dies no sooner for the supervisor.
         public var killSeconds = 2.0
@@ -90,9 +93,7 @@ extension Supervision {
         let since = acquiring.busySinceSeconds ?? now
         acquiring.busySinceSeconds = since
         acquiring.attempts += 1
-        let patience =
-            failure.outcome == .beingReleased
-            ? max(settings.releasingSeconds, settings.waitSeconds) : settings.waitSeconds
+        let patience = max(settings.waitSeconds, ownPatience(failure.outcome))
         guard failure.isBusy, now - since < patience else { return giveUp(.leases(failure)) }
         state = .acquiring(acquiring)
         return [
@@ -101,9 +102,22 @@ extension Supervision {
         ]
     }
 
+    // What nobody has to be asked to wait for.
+    private func ownPatience(_ outcome: LeaseOutcome) -> Double {
+        switch outcome {
+        case .beingReleased: settings.releasingSeconds
+        case .heldWithoutRecord: settings.strangerSeconds
+        default: 0
+        }
+    }
+
     // A release takes milliseconds and is waited for with a growing pause; a live holder is asked about less often.
     private func pause(_ outcome: LeaseOutcome, _ attempts: Int) -> Double {
-        outcome == .beingReleased ? min(0.004 * Double(attempts), 0.05) : 0.25
+        switch outcome {
+        case .beingReleased: min(0.004 * Double(attempts), 0.05)
+        case .heldWithoutRecord: min(0.02 * Double(attempts), 0.25)
+        default: 0.25
+        }
     }
 
     private mutating func giveUp(_ failure: StartFailure) -> [Action] {

@@ -26,16 +26,18 @@ enum FailureMessage {
         let subject = request.subject
         let advice = waited ? "stop it there, or wait longer" : "stop it there, or --wait"
         switch failure.outcome {
-        case .heldElsewhere:
+        case .heldElsewhere, .heldWithoutRecord:
             let holder = failure.holder?.description ?? "a holder that can't be told"
-            return "\(subject) is held by \(holder) (\(symbol(failure))); \(advice)"
+            let doubt =
+                failure.holder?.liveness == .unknown ? ", of which it can't be told yet whether it lives" : ""
+            return "\(subject) is held by \(holder)\(doubt) (\(symbol(failure))); \(advice)"
         case .deadNotExpired:
-            let holder = failure.holder?.description ?? "a host that is gone"
-            return "\(subject) was held by \(holder), which is gone but may not be replaced yet (\(symbol(failure))); "
-                + "--wait"
+            let holder = failure.holder?.description ?? "a host"
+            let when = failure.holder?.freeWithinSeconds.map { "in at most \(Int($0.rounded(.up))) s" } ?? "later"
+            return "\(subject) was held by \(holder), which is dead; it can be had \(when) (\(symbol(failure))); --wait"
         case .beingReleased:
             return "\(subject) is still being released (\(symbol(failure))); try again"
-        case .orphaned, .wrongVersion, .lockspaceGone, .hostIdInUse, .leaseFileMissing, .leaseFileUnusable,
+        case .orphaned, .sameDevice, .wrongVersion, .lockspaceGone, .hostIdInUse, .leaseFileMissing, .leaseFileUnusable,
             .leaseFileNotMade, .hostIdTooLarge, .daemonUnreachable, .storageFailed, .notPermitted,
             .configurationWrong, .other:
             return "\(subject): \(failure.detail)"

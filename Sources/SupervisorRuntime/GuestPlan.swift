@@ -14,6 +14,8 @@ public struct GuestPlan: Sendable {
     public var id: Int?
     /// The leases it needs.
     public var leases: [LeaseRequest]
+    /// The disks that they stand for, as devices of this host.
+    public var devices: DeviceClaim?
     /// What is executed, and the caller's signals and environment with it.
     public var start: GuestStart
     /// What to expect of the guest, and the time limits.

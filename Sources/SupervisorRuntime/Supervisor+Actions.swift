@@ -18,8 +18,16 @@ extension Supervisor {
                 .connected(Result { () throws(LeaseFailure) in try driver.connect() })
             }
         case .takeLeases:
-            worker.perform { [driver, leases = plan.leases] in
-                .taken(Result { () throws(LeaseFailure) in try driver.acquire(leases) })
+            worker.perform { [driver, progress, plan] in
+                .taken(
+                    Result { () throws(LeaseFailure) in
+                        let held = try driver.acquire(plan.leases) { progress.note($0) }
+                        if let failure = Supervisor.takeDevices(of: plan) {
+                            try? driver.releaseAll()
+                            throw failure
+                        }
+                        return held
+                    })
             }
         case .startGuest: startGuest()
         case .announceStart: announceStart()
@@ -44,6 +52,22 @@ extension Supervisor {
         }
     }
 
+    private static func takeDevices(of plan: GuestPlan) -> LeaseFailure? {
+        do throws(SystemError) {
+            guard let conflict = try plan.devices?.take() else { return nil }
+            let other = conflict.otherPath.map { "the same device as \($0)" } ?? "a device"
+            let holder = conflict.guest.map { "guest \($0) has on this host" }
+            let own = conflict.otherPath == nil ? "another guest has on this host" : "this guest has as well"
+            let request = plan.leases.first { $0.disk?.hasSameBytes(as: conflict.path) == true }
+            return LeaseFailure(
+                .sameDevice, request: request,
+                detail: "it is \(other), which \(holder ?? own); give a device the same name everywhere, as its lease goes "
+                    + "by that")
+        } catch {
+            return LeaseFailure(.other, detail: "the disks' devices can't be claimed: \(error.message)")
+        }
+    }
+
     // What forks and exits all the time has to be killed faster than it does so. What can't die gets a pass now and then.
     private func killOrphans() {
         if orphanPasses == 0 { OwnProcess.runBeforeOthers() }
@@ -57,6 +81,12 @@ extension Supervisor {
     private func startGuest() {
         var start = plan.start
         start.leaseSocket = leaseConnection
+        start.deviceLocks = plan.devices?.descriptor
+        // Beside the start: a slow directory doesn't hold it up, and no call to the daemon is made for it.
+        worker.perform { [driver, leases, holder = holder()] in
+            driver.record(leases, holder: holder)
+            return .nothing
+        }
         // By the socket's inode in it, whatever the guest becomes can be found, should supervisor and keeper be killed.
         writeState()
         do throws(SystemError) {
@@ -85,9 +115,10 @@ extension Supervisor {
         dropCapabilities()
         for warning in plan.warnings { note(.warning, "\(warning)") }
         // Only now: a libsanlock call has a descriptor open that a fork would hand to the guest.
-        worker.perform { [driver, leases, requests = plan.leases, holder = holder()] in
-            driver.record(leases, holder: holder)
-            return .looked(lockspaces: driver.lockspaces(of: requests), isWatchdogOn: driver.isWatchdogOn())
+        worker.perform { [driver, plan] in
+            .looked(
+                lockspaces: driver.lockspaces(of: plan.leases), isWatchdogOn: driver.isWatchdogOn(),
+                advice: plan.devices?.advice() ?? [])
         }
     }
 
@@ -96,7 +127,7 @@ extension Supervisor {
         holder.guest = plan.name.text
         holder.uuid = plan.uuid
         holder.pid = getpid()
-        holder.since = since
+        holder.since = Supervisor.timeNow()
         return holder
     }
 
@@ -172,6 +203,7 @@ extension Supervisor {
 
     /// Leaves nothing behind, and tells everybody who waits.
     func end(_ outcome: Outcome, leasesFree: Bool) {
+        stopWaiting()
         let exit = exitRecord(outcome, leasesFree: leasesFree)
         if case .guestEnded = outcome {
             let path = plan.runDirectory.exitRecord(of: plan.name)

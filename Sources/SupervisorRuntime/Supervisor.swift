@@ -22,7 +22,7 @@ public final class Supervisor<Driver: LeaseDriver> {
     enum WorkResult: Sendable {
         case connected(Result<Int32?, LeaseFailure>)
         case taken(Result<[HeldLease], LeaseFailure>)
-        case looked(lockspaces: [LockspaceState], isWatchdogOn: Bool)
+        case looked(lockspaces: [LockspaceState], isWatchdogOn: Bool, advice: [String])
         case released(Result<Void, LeaseFailure>)
         case nothing
     }
@@ -38,6 +38,8 @@ public final class Supervisor<Driver: LeaseDriver> {
         case supervision(Timer)
         /// The next look for clients, after one could not be accepted.
         case acceptAgain
+        /// The next look of the line on a terminal.
+        case waitingLine
     }
 
     var loop: EventLoop<Source, LoopTimer>
@@ -49,6 +51,9 @@ public final class Supervisor<Driver: LeaseDriver> {
     /// What killed supervisors left and can't be ended.
     var unended: [Leftover] = []
 
+    let progress: ProgressNote
+    var waitingLine: WaitingLine
+    var waiting: Waiting?
     var supervision: Supervision
     var keeper: Keeper?
     var keeperIdentity: UInt64 = 0
@@ -86,6 +91,8 @@ public final class Supervisor<Driver: LeaseDriver> {
         try OwnProcess.becomeSubreaper()
         loop = try EventLoop()
         worker = try WorkerThread()
+        progress = ProgressNote { [worker] in worker.wakeup.raise() }
+        waitingLine = WaitingLine(on: messages)
         signals = try SignalReader([
             SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT,
         ])
@@ -136,6 +143,7 @@ public final class Supervisor<Driver: LeaseDriver> {
             handle(.leaseConnectionLost)
             note(.error, "the lease manager closed the connection: the leases are lost")
         case .worker:
+            takeProgress()
             for result in worker.takeResults() { take(result) }
         case .listener: acceptClients()
         case .client(let client): serve(client, seen)
@@ -176,14 +184,18 @@ extension Supervisor {
             emit(.registered, [])
             handle(.connected)
         case .taken(.success(let held)):
+            stopWaiting()
             leases = held
             emit(.acquired, [.init("leases", String(held.count))])
             handle(.leasesTaken)
         case .connected(.failure(let failure)):
             handle(.leasesRefused(failure, nowSeconds: Clock.monotonicSeconds()))
         case .taken(.failure(let failure)):
-            handle(.leasesRefused(afterEndingLeftovers(failure), nowSeconds: Clock.monotonicSeconds()))
-        case .looked(let lockspaces, let isWatchdogOn):
+            let failure = afterEndingLeftovers(failure)
+            handle(.leasesRefused(failure, nowSeconds: Clock.monotonicSeconds()))
+            showWaiting(for: failure)
+        case .looked(let lockspaces, let isWatchdogOn, let advice):
+            for text in advice { note(.warning, "\(text)") }
             self.lockspaces = lockspaces
             self.isWatchdogOn = isWatchdogOn
             if !isWatchdogOn, leaseConnection != nil {
@@ -229,6 +241,7 @@ extension Supervisor {
         switch timer {
         case .supervision(let timer): handle(.timerFired(timer))
         case .acceptAgain: resumeListening()
+        case .waitingLine: drawWaiting()
         }
     }
 

@@ -64,6 +64,7 @@ struct Launch {
             stopTimeoutSeconds: options.stopTimeoutSeconds ?? preparation.host.settings.stopTimeoutSeconds,
             runDirectory: RunDirectory(configured: preparation.host.settings.runDirectory),
             callerDescriptors: callerDescriptors)
+        plan.devices = DeviceClaim(preparation.devices(), in: plan.runDirectory)
         plan.id = options.id
         plan.pidFile = options.pidFile
         plan.supervisorPidFile = options.supervisorPidFile

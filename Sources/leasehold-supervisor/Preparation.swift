@@ -165,6 +165,18 @@ struct Preparation {
         return (requests, try warnings(requests, hasWritableDisk: !writable.isEmpty))
     }
 
+    /// The disks with a lease of their own that are this host's to look at.
+    func devices() -> [DeviceClaim.Disk] {
+        guard host.settings.autoDiskLeases, options.driver == .sanlock else { return [] }
+        return disks().filter { $0.mode != .readonly && !$0.isNetwork }.map { disk in
+            DeviceClaim.Disk(
+                path: disk.path, isShared: disk.mode == .shared,
+                isOpenedByCommand: !Preparation.optionOrigins.contains(disk.origin))
+        }
+    }
+
+    private static let optionOrigins: Set<String> = ["--disk", "--shared-disk", "--readonly-disk"]
+
     private func warnings(_ requests: [LeaseRequest], hasWritableDisk: Bool) throws(Refusal) -> [String] {
         guard requests.isEmpty, options.driver == .sanlock else { return [] }
         let isReadOnly = !disks().isEmpty && !hasWritableDisk

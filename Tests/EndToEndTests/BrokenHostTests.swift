@@ -44,7 +44,10 @@ final class BrokenHost: Sendable {
         _ = try Program.run("dd", ["if=/dev/zero", "of=\(mountPoint)/filler2", "bs=1k"])
     }
 
-    func files() throws -> [String] { try FileManager.default.subpathsOfDirectory(atPath: leaseDirectory).sorted() }
+    func files() throws -> [String] {
+        // The locks of those who had to look twice.
+        try FileManager.default.subpathsOfDirectory(atPath: leaseDirectory).sorted().filter { $0 != ".leasehold/lock" }
+    }
 }
 
 /// Runs `body` with a host that may be broken, which is gone afterwards.
@@ -114,9 +117,6 @@ func withBrokenHost(isJoined: Bool = true, _ body: (BrokenHost) throws -> Void) 
             let spoilers: [(String, (String) throws -> Void)] = [
                 ("directory", { try manager.createDirectory(atPath: $0, withIntermediateDirectories: false) }),
                 ("fifo", { #expect(mkfifo($0, 0o660) == 0) }),
-                ("empty", { #expect(manager.createFile(atPath: $0, contents: nil)) }),
-                ("short", { #expect(manager.createFile(atPath: $0, contents: Data(count: 4096))) }),
-                ("zeros", { #expect(manager.createFile(atPath: $0, contents: Data(count: 1 << 20))) }),
                 (
                     "garbage",
                     { #expect(manager.createFile(atPath: $0, contents: Data(repeating: 0xa5, count: 1 << 20))) }
@@ -148,21 +148,19 @@ func withBrokenHost(isJoined: Bool = true, _ body: (BrokenHost) throws -> Void) 
             let daemon = try SanlockDaemon(hostName: "broken", runDirectory: scratch.file("s"))
             scratch.atEnd { daemon.end() }
             let manager = FileManager.default
-            for (name, content) in [
-                ("empty", Data()), ("zeros", Data(count: 1 << 20)), ("garbage", Data(repeating: 0x5a, count: 1 << 20)),
-            ] {
+            let garbage = Data(repeating: 0x5a, count: 1 << 20)
+            for name in ["garbage", "folder"] {
                 let directory = try scratch.directory(name)
                 let path = "\(directory)/\(TwoHosts.lockspace)"
-                #expect(manager.createFile(atPath: path, contents: content))
+                if name == "garbage" {
+                    #expect(manager.createFile(atPath: path, contents: garbage))
+                } else {
+                    try manager.createDirectory(atPath: path, withIntermediateDirectories: true)
+                }
                 let station = try Station(daemon, id: 5, leaseDirectory: directory, scratch)
                 try station.refused(["--disk", "/d"], code: 69, naming: [path], within: 30)
-                #expect(manager.contents(atPath: path) == content)
+                #expect(name == "folder" || manager.contents(atPath: path) == garbage)
             }
-            let directory = try scratch.directory("folder")
-            let path = "\(directory)/\(TwoHosts.lockspace)"
-            try manager.createDirectory(atPath: path, withIntermediateDirectories: true)
-            let station = try Station(daemon, id: 5, leaseDirectory: directory, scratch)
-            try station.refused(["--disk", "/d"], code: 69, naming: [path], within: 30)
         }
     }
 

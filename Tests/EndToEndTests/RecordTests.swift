@@ -177,8 +177,11 @@ import TestSupport
             }
             #expect(try mode(guest.directory) == 0o700)
             #expect(try mode(guest.control) == 0o600)
-            let names = try FileManager.default.contentsOfDirectory(atPath: guest.directory).sorted()
-            #expect(names == ["child.pid", "control", "state.json", "supervisor.pid"])
+            // A file that is just being replaced has a second name for a moment.
+            try eventually(within: 5) {
+                try FileManager.default.contentsOfDirectory(atPath: guest.directory).sorted()
+                    == ["child.pid", "control", "state.json", "supervisor.pid"]
+            }
             #expect(try desk.leasehold("stop", "filed").succeeded)
             #expect(access(guest.directory, F_OK) != 0)
             _ = try guest.supervisor.wait(timeout: 5)

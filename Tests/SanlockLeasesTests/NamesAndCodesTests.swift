@@ -43,14 +43,14 @@ import Testing
             holder.pid = getpid()
             let records = records(scratch)
             records.write([HeldLease(request: request, version: 5)], holder: holder)
-            #expect(records.holder(of: request, hostId: 3, version: 5)?.guest == "web1")
-            #expect(records.holder(of: request, hostId: 3, version: 6) == nil)
-            #expect(records.holder(of: request, hostId: 4, version: 5) == nil)
+            #expect(records.holder(of: request, owner: LeaseOwner(id: 3, generation: 1), version: 5)?.guest == "web1")
+            #expect(records.holder(of: request, owner: LeaseOwner(id: 3, generation: 1), version: 6) == nil)
+            #expect(records.holder(of: request, owner: LeaseOwner(id: 4, generation: 1), version: 5) == nil)
             var other = request
             other.disk = "/e"
-            #expect(records.holder(of: other, hostId: 3, version: 5) == nil)
+            #expect(records.holder(of: other, owner: LeaseOwner(id: 3, generation: 1), version: 5) == nil)
             records.remove([HeldLease(request: request, version: 5)])
-            #expect(records.holder(of: request, hostId: 3, version: 5) == nil)
+            #expect(records.holder(of: request, owner: LeaseOwner(id: 3, generation: 1), version: 5) == nil)
         }
     }
 
@@ -63,7 +63,7 @@ import Testing
                 #"{"disk":"/d","hostId":3,"lver":5,"guest":"a\nb"}"#, String(repeating: " ", count: 70_000) + "{}",
             ] {
                 try Data(text.utf8).write(to: URL(fileURLWithPath: "\(directory)/abc.json"))
-                #expect(records.holder(of: request, hostId: 3, version: 5) == nil, "\(text.prefix(60))")
+                #expect(records.holder(of: request, owner: LeaseOwner(id: 3, generation: 1), version: 5) == nil, "\(text.prefix(60))")
             }
         }
     }

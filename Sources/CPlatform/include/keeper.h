@@ -38,6 +38,7 @@ struct leasehold_start {
 	char *const *shell_arguments;  // /bin/sh, the executable, the arguments but the first: for a script without #!
 	struct leasehold_caller caller;
 	int lease_socket;        // the registered sanlock socket, or -1
+	int device_locks;        // what the keeper keeps open beside it for as long as anything of the guest lives, or -1
 	int guest_lease_socket;  // its number in the guest, above everything the caller passed
 	int closed_in_guest;     // a descriptor of the caller's that is not the guest's (--ready-fd), or -1
 	bool adopts;             // the first process may end with 0 and leave another that is the guest

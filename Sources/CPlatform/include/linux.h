@@ -9,11 +9,18 @@
 #include <sys/signalfd.h>
 #include <sys/types.h>
 
-// The user and the process at the other end of a Unix socket (SO_PEERCRED). False where the kernel doesn't say.
-bool leasehold_peer(int fd, uid_t *user, pid_t *process);
+// Who is at the other end of a Unix socket (SO_PEERCRED). False where the kernel doesn't say.
+bool leasehold_peer(int fd, uid_t *user, gid_t *group, pid_t *process);
+
+// The rights that the calling thread has to files (man 2 setfsuid). Whether it worked is told by the next open.
+void leasehold_set_file_user(uid_t user);
+void leasehold_set_file_group(gid_t group);
 
 // The next client of a listening socket, close-on-exec and non-blocking. -1 with errno.
 int leasehold_accept(int listener);
+
+// Renames a file unless the new name is taken (EEXIST). EINVAL where the file system can't.
+int leasehold_rename_to_free(const char *from, const char *to);
 
 // O_DIRECT, which the C library shows to GNU sources only.
 extern const int leasehold_o_direct;

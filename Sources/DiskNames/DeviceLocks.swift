@@ -1,0 +1,62 @@
+import Platform
+
+/// Says on this host that disks are in use, whatever they are called: a lease is named by a disk's path and can't tell
+/// that two paths are one disk.
+///
+/// The locks are single bytes of the file `devices` in the run directory, so only processes with the same run directory
+/// see each other's. They belong to the open file: a forked child shares them, and they go when the last process that
+/// has it open is dead. As long as a guest runs the file must not be removed.
+///
+/// The byte of a disk is `hash ^ (hash >> 62)` in its lower 62 bits, where the hash is 64-bit FNV-1a over the letter `b`
+/// and `st_rdev` of a block device, or the letter `f`, `st_dev` and `st_ino` of a file, each number in eight bytes with
+/// the lowest first. Where two disks fall on one byte, which one pair in 4.6 × 10^18 does, one of two starts is refused.
+public struct DeviceLocks: ~Copyable, Sendable {
+    private let locks: RangeLock
+    private var exclusive: Set<Int64> = []
+
+    /// The descriptor that the locks live by, close-on-exec and inherited by fork. Borrowed.
+    public var number: Int32 { locks.number }
+
+    /// Opens `RUN_DIRECTORY/devices`, which is made with mode 0600 where it is missing. The directory has to be there.
+    /// Nothing is locked yet.
+    public init(in runDirectory: String) throws(SystemError) {
+        locks = try RangeLock(on: "\(runDirectory)/devices")
+    }
+
+    /// Locks a disk, without waiting, until the last copy of the descriptor is closed. One that is locked here already
+    /// stays so, exclusively if it was asked for once: a guest may name a disk twice.
+    ///
+    /// - Parameter shared: together with others that share it, else alone.
+    /// - Returns: false where another process (strictly, another open file) holds it in a way that excludes this one.
+    /// - Throws: what `RangeLock.tryLock` does.
+    public mutating func take(_ identity: DiskIdentity, shared: Bool) throws(SystemError) -> Bool {
+        let offset = DeviceLocks.offset(of: identity)
+        // A read lock would take the place of the write lock.
+        if exclusive.contains(offset) { return true }
+        guard try locks.tryLock(offset: offset, exclusive: !shared) else { return false }
+        if !shared { exclusive.insert(offset) }
+        return true
+    }
+
+    /// The byte that stands for a disk.
+    static func offset(of identity: DiskIdentity) -> Int64 {
+        var bytes: [UInt8]
+        switch identity.kind {
+        case .blockDevice(let number): bytes = [UInt8(ascii: "b")] + littleEndian(number)
+        case .file(let device, let inode):
+            bytes = [UInt8(ascii: "f")] + littleEndian(device) + littleEndian(inode)
+        }
+        let hash = hash(of: bytes)
+        // Folded, not cut, so that every bit counts. A lock's offset is signed and has to leave room for its end.
+        return Int64((hash ^ (hash >> 62)) & (1 << 62 - 1))
+    }
+
+    /// 64-bit FNV-1a: the same in every process and version, as Swift's own hash is not.
+    static func hash(of bytes: [UInt8]) -> UInt64 {
+        bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    }
+
+    private static func littleEndian(_ number: UInt64) -> [UInt8] {
+        (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
+    }
+}

@@ -1,0 +1,97 @@
+import DiskNames
+import Glibc
+import Platform
+import Synchronization
+
+/// A guest's hold on its disks as this host sees them: one device under two names has two leases, and only here can it be
+/// told that it is one.
+public final class DeviceClaim: Sendable {
+    /// A disk by the name that its lease is made of.
+    public struct Disk: Equatable, Sendable {
+        /// The path.
+        public let path: String
+        /// Whether it is shared with other guests.
+        public let isShared: Bool
+        /// Whether the guest's own command opens it: a further name given by an option only adds a lease.
+        public let isOpenedByCommand: Bool
+
+        /// States all of it.
+        public init(path: String, isShared: Bool, isOpenedByCommand: Bool) {
+            self.path = path
+            self.isShared = isShared
+            self.isOpenedByCommand = isOpenedByCommand
+        }
+    }
+
+    /// Two names of one device.
+    public struct Conflict: Equatable, Sendable {
+        /// The one that this guest wants.
+        public let path: String
+        /// The other one, where it can be told.
+        public let otherPath: String?
+        /// The guest that has it under that name; nil: this guest itself.
+        public let guest: String?
+        /// That guest's supervisor.
+        public let supervisorPid: Int32?
+    }
+
+    private let disks: [Disk]
+    private let directory: RunDirectory
+    private let locks = Mutex<DeviceLocks?>(nil)
+
+    /// Claims nothing yet.
+    public init(_ disks: [Disk], in directory: RunDirectory) {
+        self.disks = disks
+        self.directory = directory
+    }
+
+    /// The descriptor that the claim lives by, to be kept open while anything of the guest lives.
+    public var descriptor: Int32? { locks.withLock { $0?.number } }
+
+    /// Takes all devices, once their leases are held: then nobody has them by the same name. What is being let go of by a
+    /// guest that was killed is waited for, half a second at most. Blocks for as long as a look at the disks does.
+    ///
+    /// - Returns: the first disk that somebody has under another name.
+    public func take() throws(SystemError) -> Conflict? {
+        let found = disks.compactMap { disk in DiskIdentity(of: disk.path).map { (disk: disk, identity: $0) } }
+        for (index, one) in found.enumerated() where one.disk.isOpenedByCommand {
+            if let other = found[..<index].first(where: {
+                $0.identity == one.identity && $0.disk.isOpenedByCommand && !$0.disk.path.hasSameBytes(as: one.disk.path)
+            }) {
+                return Conflict(path: one.disk.path, otherPath: other.disk.path, guest: nil, supervisorPid: nil)
+            }
+        }
+        if found.isEmpty { return nil }
+        return try locks.withLock { (locks) throws(SystemError) in
+            locks = try DeviceLocks(in: directory.path)
+            for (disk, identity) in found {
+                var attempts = 0
+                while try locks?.take(identity, shared: disk.isShared) == false {
+                    attempts += 1
+                    if attempts == DeviceClaim.attempts { return conflict(disk, identity) }
+                    usleep(10_000)
+                }
+            }
+            return nil
+        }
+    }
+
+    private static let attempts = 50
+
+    private func conflict(_ disk: Disk, _ identity: DiskIdentity) -> Conflict {
+        for paths in directory.guestDirectories() {
+            guard let pid = paths.livingSupervisor, pid != getpid(), let state = paths.readState() else { continue }
+            let other = state.status.leases.compactMap(\.disk).first { DiskIdentity(of: $0) == identity }
+            if let other {
+                return Conflict(path: disk.path, otherPath: other, guest: state.status.name, supervisorPid: pid)
+            }
+        }
+        return Conflict(path: disk.path, otherPath: nil, guest: nil, supervisorPid: nil)
+    }
+
+    /// What to warn of in the disks' names: those that are another disk after a reboot, or not the same on other hosts.
+    /// Blocks like `take`.
+    public func advice() -> [String] {
+        disks.compactMap { DiskName.advice(for: $0.path) }
+    }
+}

@@ -1,0 +1,97 @@
+import CPlatform
+import Glibc
+
+/// A file of which every byte is a lock of its own, for processes of one host, and of many where the file is on storage
+/// that they share.
+///
+/// The locks belong to the open file (`man 2 fcntl`, F_OFD_SETLK): another `RangeLock` on the same file conflicts with
+/// this one, in the same process too; a forked child shares the locks, and they go with the last copy of the descriptor.
+/// The bytes needn't exist: the file stays empty.
+///
+/// On NFS every call asks the server, and blocks for as long as it doesn't answer. Mounts with `nolock` or `local_lock`
+/// keep the locks to one host, and a client that an NFSv4 server has not heard of for its lease time may lose them
+/// unnoticed: they order what hosts do, they don't fence.
+public struct RangeLock: ~Copyable, Sendable {
+    private let file: Descriptor
+    private let path: String
+
+    /// The descriptor that the locks live by. It is closed by exec, not by fork. Borrowed: whoever wants to keep the
+    /// locks beyond this value makes a copy of it.
+    public var number: Int32 { file.number }
+
+    /// Opens the file, which is made where it is missing. No lock is taken.
+    ///
+    /// - Parameter mode: permission bits of a new file, less the umask.
+    /// - Throws: ELOOP where the path is a symbolic link; number 0 where it is something else than a plain file.
+    public init(on path: String, mode: mode_t = 0o600) throws(SystemError) {
+        // Not blocking, so that a FIFO or a device in its place can't hold us.
+        let flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY
+        let opened = try Files.open(path, flags, mode: mode)
+        let number = opened.number
+        var status = stat()
+        try checked("fstat", on: path) { fstat(number, &status) }
+        guard status.st_mode & S_IFMT == S_IFREG else { throw SystemError.notRegular(path) }
+        self.path = path
+        file = opened
+    }
+
+    /// Locks one byte, unless a conflicting lock is held elsewhere. A byte that is locked here already changes its kind,
+    /// or keeps it where false is returned.
+    ///
+    /// - Parameters:
+    ///   - offset: the byte, from 0.
+    ///   - exclusive: alone (a write lock), else together with others that aren't exclusive (a read lock).
+    /// - Returns: false where a conflicting lock is held elsewhere.
+    /// - Throws: what the kernel or the file's server says: ENOLCK where it has no locks to give, EINVAL for a negative
+    ///   offset.
+    public borrowing func tryLock(offset: Int64, exclusive: Bool) throws(SystemError) -> Bool {
+        do throws(SystemError) {
+            _ = try call(leasehold_set_lock, exclusive ? F_WRLCK : F_RDLCK, offset, on: number)
+            return true
+        } catch {
+            guard error.number == EAGAIN || error.number == EACCES else { throw error }
+            return false
+        }
+    }
+
+    /// Locks one byte like `tryLock`, and tries again until a point in time. Waiters aren't served in order; one that
+    /// wants a byte alone may be overtaken by others that share it.
+    ///
+    /// - Parameter deadlineSeconds: of `Clock.monotonicSeconds`; one that has passed makes it a single try.
+    /// - Returns: false where the lock wasn't had in time.
+    public borrowing func lock(offset: Int64, exclusive: Bool, deadlineSeconds: Double) throws(SystemError) -> Bool {
+        var pauseSeconds = 0.001
+        while try !tryLock(offset: offset, exclusive: exclusive) {
+            let left = deadlineSeconds - Clock.monotonicSeconds()
+            guard left > 0 else { return false }
+            usleep(UInt32(min(pauseSeconds, left) * 1e6) + 1)
+            pauseSeconds = min(pauseSeconds * 2, 0.05)
+        }
+        return true
+    }
+
+    /// Gives one byte back, for every process that shares the descriptor. One that isn't locked is as good as given back.
+    public borrowing func unlock(offset: Int64) throws(SystemError) {
+        _ = try call(leasehold_set_lock, F_UNLCK, offset, on: number)
+    }
+
+    /// Whether the byte is locked, by whomever: this value too, exclusively or not. A look, which changes nothing.
+    public borrowing func isLocked(offset: Int64) throws(SystemError) -> Bool {
+        // An open file doesn't see its own locks; a second one of the same file does, whatever is at its path by now.
+        let second = try Files.open("/proc/self/fd/\(number)", O_RDONLY | O_NONBLOCK)
+        return try call(leasehold_get_lock, F_WRLCK, offset, on: second.number) != F_UNLCK
+    }
+
+    /// - Returns: the kind of the lock that is in the way, for a look; else what was asked for.
+    private borrowing func call(
+        _ command: Int32, _ kind: Int32, _ offset: Int64, on number: Int32
+    ) throws(SystemError) -> Int32 {
+        var lock = flock()
+        lock.l_type = Int16(kind)
+        lock.l_whence = Int16(SEEK_SET)
+        lock.l_start = off_t(offset)
+        lock.l_len = 1
+        try checked("fcntl", on: path) { fcntl(number, command, &lock) }
+        return Int32(lock.l_type)
+    }
+}

@@ -1,0 +1,44 @@
+import Leases
+import Platform
+import Synchronization
+
+/// When each host of a lockspace was last seen to renew, as long as this process looks.
+final class HostWatch: Sendable {
+    private struct Sight {
+        var generation: UInt64
+        var timestamp: UInt64
+        var changedSeconds: Double
+    }
+
+    private let sights = Mutex<[UInt64: Sight]>([:])
+
+    /// Takes a look at all hosts that the daemon knows.
+    func look(at lockspace: String) -> [UInt64: WatchedHost] {
+        let hosts = (try? SanlockCalls.hosts(of: lockspace)) ?? []
+        let now = Clock.monotonicSeconds()
+        sights.withLock { sights in
+            for host in hosts {
+                let last = sights[host.id]
+                if last?.generation == host.generation, last?.timestamp == host.timestamp { continue }
+                sights[host.id] = Sight(
+                    generation: host.generation, timestamp: host.timestamp, changedSeconds: now)
+            }
+        }
+        return Dictionary(hosts.map { ($0.id, $0) }) { first, _ in first }
+    }
+
+    /// In how many seconds a host's leases can be had, at most, unless it renews.
+    ///
+    /// - Parameter ioTimeoutSeconds: this host's own, in whose renewals the daemon notices.
+    func freeWithinSeconds(_ host: WatchedHost, ioTimeoutSeconds: UInt32) -> Double {
+        let noticed = 2 * Double(ioTimeoutSeconds == 0 ? 10 : ioTimeoutSeconds) + 2
+        let sinceSeconds = sights.withLock { Clock.monotonicSeconds() - ($0[host.id]?.changedSeconds ?? 0) }
+        let left = host.deadSeconds - sinceSeconds
+        // What this process hasn't seen the daemon has: a host that it calls failing was silent for 8 io timeouts.
+        switch host.state {
+        case .dead, .free: return noticed
+        case .failing: return max(0, min(left, 60)) + noticed
+        case .live, .unknown: return max(0, left) + noticed
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import Glibc
+import Leases
+import Platform
+
+// What is broken is never written to: a whole new file is put in its place, by whoever has its section.
+extension LeaseFiles {
+    /// Puts a new file in the place of one that sanlock refuses as too short or not formatted, if nothing was ever held
+    /// through it. Blocks until it is old enough that nobody can be about to format it.
+    ///
+    /// - Parameters:
+    ///   - section: that the caller has the file's section.
+    ///   - refusal: sanlock's refusal of the file, asked for once more; nil where it takes it now.
+    func mend(
+        _ wanted: Wanted, holding section: borrowing LeaseSection, progress: (LeaseProgress) -> Void,
+        refusal: () -> SanlockCode?
+    ) throws(LeaseFailure) {
+        guard let code = refusal() else { return }
+        guard code.isUnformatted else { return }
+        try judge(wanted, code)
+        let aside = try makeAside(wanted)
+        defer { try? Files.remove(aside) }
+        let madeAt = Clock.monotonicSeconds()
+        do throws(SystemError) {
+            guard let new = try Files.kind(of: aside) else { return }
+            while let old = try Files.kind(of: wanted.path) {
+                // By the storage's own clock, whichever host wrote it.
+                let storageNow = new.changedSeconds + Clock.monotonicSeconds() - madeAt
+                let waitingSeconds = old.changedSeconds + graceSeconds - storageNow
+                if waitingSeconds > 0 {
+                    progress(
+                        LeaseProgress(
+                            "\(wanted.subject) is not formatted; another program may be about to",
+                            secondsAtMost: min(waitingSeconds, graceSeconds)))
+                    usleep(UInt32(min(waitingSeconds, 0.25) * 1e6))
+                }
+                guard refusal()?.isUnformatted == true else { return }
+                guard waitingSeconds <= 0, try Files.kind(of: wanted.path)?.inode == old.inode else { continue }
+                return try Files.rename(aside, to: wanted.path)
+            }
+        } catch {
+            throw notMade(wanted, error)
+        }
+    }
+
+    // libvirt makes a file under its name, empty at first, and has the daemon format whatever is under that name some
+    // milliseconds later: a file of ours that got there in between would be formatted while it is held.
+    private var graceSeconds: Double {
+        max(2, 2 * Double(settings.ioTimeoutSeconds == 0 ? 10 : settings.ioTimeoutSeconds))
+    }
+
+    /// Looks at what sanlock refuses, and throws where it must not be replaced.
+    private func judge(_ wanted: Wanted, _ code: SanlockCode) throws(LeaseFailure) {
+        let problem: String?
+        do throws(SystemError) {
+            guard let kind = try Files.kind(of: wanted.path) else { return }
+            guard kind.isRegular else { throw SystemError.notRegular(wanted.path) }
+            let most = LockspaceSlots.Sizes.large.alignBytes
+            let bytes = try Files.readDirect(wanted.path, offset: 0, count: most)
+            problem = LeaseFiles.problem(bytes[...], isLockspace: wanted.path == settings.lockspacePath, code)
+        } catch {
+            throw LeaseFailure(.leaseFileUnusable, detail: "\(wanted.subject): \(error.message)")
+        }
+        if let problem {
+            throw LeaseFailure(.leaseFileUnusable, detail: "\(wanted.subject) \(problem) (\(code.symbol))")
+        }
+    }
+
+    private static func problem(_ bytes: ArraySlice<UInt8>, isLockspace: Bool, _ code: SanlockCode) -> String? {
+        if isLockspace {
+            return LockspaceSlots.isUnmade(bytes)
+                ? nil : "is damaged; when no host of it runs a guest, remove it: the next start makes a new one"
+        }
+        switch LeaseContent(bytes, isCutShort: code.number == -EMSGSIZE) {
+        case .unmade: return nil
+        case .damaged(let words): return words
+        case .whole: return "is refused by sanlock"
+        }
+    }
+}

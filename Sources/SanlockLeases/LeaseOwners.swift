@@ -1,0 +1,55 @@
+import Leases
+import Platform
+
+/// Who has a lease: by its storage, by the lockspace, and, where those agree with it, by the holder's record.
+struct LeaseOwners {
+    let settings: SanlockSettings
+    let records: HolderRecords
+    let watch: HostWatch
+
+    /// The holder that stands in the way of others; nil where nobody does any more. Of several that share a lease it is a
+    /// living one, if any is.
+    func holder(of request: LeaseRequest) -> LeaseHolder? {
+        guard let owners = try? SanlockCalls.owners(of: request.resource) else { return LeaseHolder() }
+        let hosts = watch.look(at: request.resource.lockspace)
+        let standing = owners.hosts.compactMap { owner -> (owner: LeaseOwner, liveness: LeaseHolder.Liveness)? in
+            guard let host = hosts[owner.id] else { return (owner, .unknown) }
+            // It has left, or joined anew since: what it held then nobody holds.
+            if host.state == .free || host.generation > owner.generation { return nil }
+            switch host.state {
+            case .live: return (owner, .live)
+            case .failing, .dead: return (owner, .dead)
+            case .unknown, .free: return (owner, .unknown)
+            }
+        }
+        guard let first = standing.first(where: { $0.liveness != .dead }) ?? standing.first else { return nil }
+        let owner = first.owner
+        var holder = recorded(request, owner, owners.version)
+        holder.hostId = owner.id
+        holder.liveness = first.liveness
+        if first.liveness == .dead {
+            holder.freeWithinSeconds = standing.compactMap { hosts[$0.owner.id] }.map {
+                watch.freeWithinSeconds($0, ioTimeoutSeconds: settings.ioTimeoutSeconds)
+            }.max()
+        }
+        // What sanlock wrote of the host goes before what a record says.
+        let slotName = lockspacePath(of: request).flatMap { LockspaceSlots.hostName(of: owner.id, in: $0) }
+        holder.hostName = slotName ?? holder.hostName
+        return holder
+    }
+
+    private func recorded(_ request: LeaseRequest, _ owner: LeaseOwner, _ version: UInt64) -> LeaseHolder {
+        guard request.disk != nil else { return LeaseHolder() }
+        if let holder = records.holder(of: request, owner: owner, version: version) { return holder }
+        if let holder = records.sharedHolder(of: request, owner: owner) { return holder }
+        var holder = LeaseHolder()
+        holder.record = records.hasRecord(of: request) ? .stale : .missing
+        return holder
+    }
+
+    private func lockspacePath(of request: LeaseRequest) -> String? {
+        if request.resource.lockspace == LeaseName.lockspace { return settings.lockspacePath }
+        let joined = (try? SanlockCalls.joinedLockspaces()) ?? []
+        return joined.first { $0.name == request.resource.lockspace }?.path
+    }
+}

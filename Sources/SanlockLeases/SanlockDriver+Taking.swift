@@ -1,0 +1,201 @@
+import Glibc
+import Leases
+import Platform
+
+/// One lease that sanlock refused.
+struct RefusedLease: Error {
+    let request: LeaseRequest
+    let code: SanlockCode
+}
+
+// How leases are taken, and what is done about one that is refused.
+extension SanlockDriver {
+    /// How long to wait for somebody else who has a lease's section: longer than a whole mending takes, and shorter than
+    /// a person waits for a host that hangs with it.
+    private var sectionSeconds: Double {
+        30 + 4 * Double(settings.ioTimeoutSeconds == 0 ? 10 : settings.ioTimeoutSeconds)
+    }
+
+    /// Once more, with the sections of the leases: nobody can clean them up, make or mend them meanwhile, so that what is
+    /// busy now is in use.
+    func acquireWithCare(
+        _ requests: [LeaseRequest], _ automatic: [LeaseRequest], after refusal: RefusedLease,
+        _ progress: (LeaseProgress) -> Void
+    ) throws(LeaseFailure) -> [HeldLease] {
+        let isOfAFile = refusal.code.outcome == .leaseFileMissing || refusal.code.isUnformatted
+        let isJoining = refusal.code.outcome == .lockspaceGone
+        guard refusal.request.disk != nil, isOfAFile || isJoining || failure(refusal).isBusy else {
+            throw failure(refusal)
+        }
+        let section: LeaseSection?
+        do throws(SystemError) {
+            section = try LeaseSection(
+                of: automatic.map(\.resource.name), in: files, waitingSeconds: sectionSeconds)
+        } catch {
+            // A directory without locks: what is missing can be made without, nothing is put over anything.
+            section = nil
+        }
+        var joins = 0
+        var mended = 0
+        while true {
+            do throws(RefusedLease) {
+                try acquireAll(requests)
+                return held(requests)
+            } catch {
+                try? releaseAll()
+                guard error.request.disk != nil else { throw failure(error) }
+                switch error.code.outcome {
+                case .lockspaceGone where joins == 0:
+                    joins += 1
+                    try membership.join(progress: progress)
+                case .leaseFileMissing where mended <= 2 * requests.count:
+                    mended += 1
+                    for request in automatic { try files.make(files.lease(request)) }
+                case .leaseFileUnusable where error.code.isUnformatted && mended <= 2 * requests.count:
+                    mended += 1
+                    try mend(error.request, section, progress)
+                default:
+                    throw failure(error)
+                }
+            }
+        }
+    }
+
+    private func mend(
+        _ request: LeaseRequest, _ section: borrowing LeaseSection?, _ progress: (LeaseProgress) -> Void
+    ) throws(LeaseFailure) {
+        let wanted = files.lease(request)
+        switch section {
+        case .none:
+            throw LeaseFailure(
+                .leaseFileUnusable, request: request,
+                detail: "\(wanted.subject) is not formatted, and can't be mended: another host is at it, or the directory "
+                    + "has no locks (fcntl); mount it with locks")
+        case .some(let section):
+            do throws(LeaseFailure) {
+                try files.mend(wanted, holding: section, progress: progress) {
+                    do throws(SanlockCode) {
+                        try SanlockCalls.acquire([request], for: pid)
+                        try? SanlockCalls.release([request], of: pid)
+                        return nil
+                    } catch {
+                        return error
+                    }
+                }
+            } catch {
+                throw error.outcome == .leaseFileUnusable ? advisingRepair(error, request) : error
+            }
+        }
+    }
+
+    func acquireAll(_ requests: [LeaseRequest]) throws(RefusedLease) {
+        for some in SanlockDriver.calls(for: requests) {
+            do throws(SanlockCode) {
+                asked.withLock { $0 += some }
+                try SanlockCalls.acquire(some, for: pid)
+            } catch {
+                guard let first = some.first else { continue }
+                if some.count == 1 { throw RefusedLease(request: first, code: error) }
+                try acquireSingly(some)
+            }
+        }
+    }
+
+    // A call for several says only that one was refused. One by one they tell which; where all are had that way, the
+    // one that was busy has become free, and all are held as wanted.
+    private func acquireSingly(_ requests: ArraySlice<LeaseRequest>) throws(RefusedLease) {
+        for request in requests {
+            do throws(SanlockCode) {
+                try SanlockCalls.acquire([request], for: pid)
+            } catch {
+                throw RefusedLease(request: request, code: error)
+            }
+        }
+    }
+
+    /// The requests in portions that one call takes.
+    static func calls(for requests: [LeaseRequest]) -> [ArraySlice<LeaseRequest>] {
+        stride(from: 0, to: requests.count, by: SanlockCalls.resourcesPerCall).map {
+            requests[$0..<min($0 + SanlockCalls.resourcesPerCall, requests.count)]
+        }
+    }
+
+    func held(_ requests: [LeaseRequest]) -> [HeldLease] {
+        let versions = (try? SanlockCalls.versions(of: pid)) ?? [:]
+        return requests.map { request in
+            if request.mode == .shared { return HeldLease(request: request, version: nil) }
+            let name = [request.resource.lockspace, request.resource.name]
+            // The daemon tells none where one lease's path has a space in it. The storage does.
+            let version = versions[name] ?? (try? SanlockCalls.owners(of: request.resource))?.version
+            return HeldLease(request: request, version: version)
+        }
+    }
+}
+
+// MARK: - What a refusal means
+
+extension SanlockDriver {
+    private func failure(_ refused: RefusedLease) -> LeaseFailure {
+        let request = refused.request
+        let code = refused.code
+        switch code.outcome {
+        case .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .beingReleased:
+            let holder = owners.holder(of: request)
+            return LeaseFailure(
+                busyOutcome(code, holder), request: request, holder: holder, detail: code.explanation)
+        case .leaseFileUnusable:
+            let failure = LeaseFailure(
+                code.outcome, request: request, detail: "lease file \(request.resource.path): \(code.explanation)")
+            return request.disk == nil ? failure : advisingRepair(failure, request)
+        case .hostIdTooLarge:
+            return hostIdTooLarge(request, code)
+        case .leaseFileMissing, .notPermitted:
+            return LeaseFailure(
+                code.outcome, request: request, detail: "lease file \(request.resource.path): \(code.explanation)")
+        case .lockspaceGone:
+            return LeaseFailure(
+                code.outcome, request: request,
+                detail: "lockspace \(request.resource.lockspace): \(code.explanation); join it first")
+        case .orphaned, .sameDevice, .wrongVersion, .hostIdInUse, .leaseFileNotMade, .daemonUnreachable,
+            .storageFailed, .configurationWrong, .other:
+            return LeaseFailure(code.outcome, request: request, detail: code.explanation)
+        }
+    }
+
+    private func busyOutcome(_ code: SanlockCode, _ holder: LeaseHolder?) -> LeaseOutcome {
+        // Nobody owns it any more: it got free since.
+        guard let holder else { return .beingReleased }
+        if holder.hostId == settings.hostId {
+            // A supervisor of this host that is gone leaves a guest that is being killed, and a lease about to be free.
+            // What sanlock is releasing or adding this moment it says so, other than of a lease that is held.
+            if code.outcome == .beingReleased || holder.pid.map(ProcessIdentity.isEnding) ?? false {
+                return .beingReleased
+            }
+        }
+        if holder.liveness == .dead { return .deadNotExpired }
+        return holder.record == .missing ? .heldWithoutRecord : .heldElsewhere
+    }
+
+    private func advisingRepair(_ failure: LeaseFailure, _ request: LeaseRequest) -> LeaseFailure {
+        var failure = failure
+        failure.request = request
+        failure.detail +=
+            "; once no guest on any host uses the disk, leasehold lease repair '\(request.subject)' "
+            + "--i-know-nobody-uses-it makes a new one"
+        return failure
+    }
+
+    private func hostIdTooLarge(_ request: LeaseRequest, _ code: SanlockCode) -> LeaseFailure {
+        let path = request.resource.path
+        let bytes = (try? Files.readDirect(path, offset: Int64(request.resource.offsetBytes), count: 4096)) ?? []
+        var most = "fewer hosts"
+        if case .whole(let leader) = LeaseContent(bytes[...], isCutShort: false) {
+            most = "host ids up to \(leader.hosts)"
+        }
+        let own = settings.hostId.map { "host id \($0)" } ?? "this host's id"
+        return LeaseFailure(
+            code.outcome, request: request,
+            detail: "lease file \(path) has room for \(most), not for \(own) (\(code.symbol)); run leasehold lease grow "
+                + "'\(request.subject)' on a host whose id fits")
+    }
+}

@@ -47,7 +47,8 @@ let package = Package(
         .executableTarget(
             name: "leasehold",
             dependencies: [
-                "Configuration", "ControlProtocol", "GuestDirectory", "HostConfiguration", "Platform",
+                "Configuration", "ControlProtocol", "GuestDirectory", "HostConfiguration", "Leases", "Platform",
+                "SanlockLeases", "Supervision",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 

@@ -42,6 +42,21 @@ struct HolderRecords {
         return holder(record)
     }
 
+    /// The disk that each lease stands for, as far as records tell: a disk's path is proven by its hash, whoever wrote it
+    /// down and whenever.
+    func disks() -> [String: String] {
+        var disks: [String: String] = [:]
+        for name in (try? Files.names(in: settings.recordDirectory)) ?? [] where name.hasSuffix(".json") {
+            let lease = String(name.prefix(32))
+            guard disks[lease] == nil, LeaseDirectory.isLeaseName(lease),
+                case .string(let disk)? = read("\(settings.recordDirectory)/\(name)")?["disk"],
+                LeaseName.ofDisk(disk) == lease
+            else { continue }
+            disks[lease] = disk
+        }
+        return disks
+    }
+
     /// Whether there is the record of an exclusive holder, whatever it is worth.
     func hasRecord(of request: LeaseRequest) -> Bool {
         ((try? Files.kind(of: path(ofExclusive: request))) ?? nil) != nil

@@ -55,18 +55,22 @@ enum LeaseContent: Equatable {
         }
         let fields = LittleEndian(bytes)
         let magic = fields.integer(at: 0, UInt32.self)
+        let owner = fields.integer(at: 32, UInt64.self)
+        let timestamp = fields.integer(at: 152, UInt64.self)
         if magic == LeaseContent.clearedMagic {
-            self = .unmade
+            // Clearing writes no owner, and nothing into the slots.
+            let sharing = LeaseContent.sharing(bytes, sectorBytes: 512, hosts: 2000)
+            let isFree = owner == 0 && timestamp == 0 && sharing.isEmpty
+            self = isFree ? .unmade : .damaged("is marked as cleared while a host holds the lease")
             return
         }
         if isCutShort {
             // What still can be read of a holder counts, whatever the rest is worth.
-            let owner = fields.integer(at: 32, UInt64.self)
-            let isHeld = magic == LeaseContent.magic && fields.integer(at: 152, UInt64.self) != 0 && owner != 0
+            let isHeld = magic == LeaseContent.magic && timestamp != 0 && owner != 0
             let sharing = LeaseContent.sharing(bytes, sectorBytes: 512, hosts: 2000)
             if isHeld {
                 self = .damaged("is cut short while host id \(owner) holds the lease")
-            } else if let first = sharing.first, magic == LeaseContent.magic {
+            } else if let first = sharing.first?.id, magic == LeaseContent.magic {
                 self = .damaged("is cut short while host id \(first) shares the lease")
             } else {
                 self = .unmade
@@ -105,14 +109,16 @@ enum LeaseContent: Equatable {
     /// The hosts that share a lease: those whose slot is marked so.
     ///
     /// Source: `mode_block.h`; the slot of host N is sector N + 1.
-    static func sharing(_ bytes: ArraySlice<UInt8>, sectorBytes: Int, hosts: Int) -> [UInt64] {
+    static func sharing(_ bytes: ArraySlice<UInt8>, sectorBytes: Int, hosts: Int) -> [LeaseOwner] {
         guard sectorBytes == 512 || sectorBytes == 4096 else { return [] }
         let fields = LittleEndian(bytes)
         let present = min(hosts, bytes.count / sectorBytes - 2)
         guard present > 0 else { return [] }
-        return (1...present).filter { host in
-            fields.integer(at: (host + 1) * sectorBytes + 128, UInt32.self) & 1 != 0
-        }.map(UInt64.init)
+        return (1...present).compactMap { host in
+            let block = (host + 1) * sectorBytes + 128
+            guard fields.integer(at: block, UInt32.self) & 1 != 0 else { return nil }
+            return LeaseOwner(id: UInt64(host), generation: fields.integer(at: block + 8, UInt64.self))
+        }
     }
 }
 

@@ -33,15 +33,15 @@ struct LeaseFiles {
             aside, sizes throws(SanlockCode) in
             var resource = request.resource
             resource.path = aside
-            try SanlockCalls.writeResource(resource, sizes: sizes, hosts: hosts(in: sizes))
+            try SanlockCalls.writeResource(resource, sizes: sizes, hosts: Int32(hosts()))
         }
     }
 
-    // Slots for hosts that are there already, whatever the setting says; no more than the file has room for.
-    private func hosts(in sizes: LockspaceSlots.Sizes) -> Int32 {
+    /// For how many hosts a lease is made: also for those that are there already, whatever the setting says.
+    func hosts() -> Int {
         let highest = LockspaceSlots.all(in: settings.lockspacePath).map(\.hostId).max() ?? 0
         let wanted = max(UInt64(settings.leaseHosts), highest, settings.hostId ?? 0)
-        return Int32(min(wanted, UInt64(sizes.alignBytes / sizes.sectorBytes - 2), UInt64(LockspaceSlots.mostHosts)))
+        return Int(min(wanted, UInt64(LockspaceSlots.mostHosts)))
     }
 
     // MARK: - The directory
@@ -81,7 +81,7 @@ struct LeaseFiles {
         return try RangeLock(on: path, mode: 0o660)
     }
 
-    private func makeRecordDirectory() throws(SystemError) {
+    func makeRecordDirectory() throws(SystemError) {
         try Files.makeDirectory(settings.recordDirectory, mode: 0o755)
     }
 

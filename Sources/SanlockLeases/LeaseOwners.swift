@@ -11,8 +11,15 @@ struct LeaseOwners {
     /// living one, if any is.
     func holder(of request: LeaseRequest) -> LeaseHolder? {
         guard let owners = try? SanlockCalls.owners(of: request.resource) else { return LeaseHolder() }
-        let hosts = watch.look(at: request.resource.lockspace)
-        let standing = owners.hosts.compactMap { owner -> (owner: LeaseOwner, liveness: LeaseHolder.Liveness)? in
+        return holder(
+            of: request, among: owners.hosts, version: owners.version, watch.look(at: request.resource.lockspace))
+    }
+
+    /// The same of owners that were read already.
+    func holder(
+        of request: LeaseRequest, among owners: [LeaseOwner], version: UInt64, _ hosts: [UInt64: WatchedHost]
+    ) -> LeaseHolder? {
+        let standing = owners.compactMap { owner -> (owner: LeaseOwner, liveness: LeaseHolder.Liveness)? in
             guard let host = hosts[owner.id] else { return (owner, .unknown) }
             // It has left, or joined anew since: what it held then nobody holds.
             if host.state == .free || host.generation > owner.generation { return nil }
@@ -24,7 +31,7 @@ struct LeaseOwners {
         }
         guard let first = standing.first(where: { $0.liveness != .dead }) ?? standing.first else { return nil }
         let owner = first.owner
-        var holder = recorded(request, owner, owners.version)
+        var holder = recorded(request, owner, version)
         holder.hostId = owner.id
         holder.liveness = first.liveness
         if first.liveness == .dead {

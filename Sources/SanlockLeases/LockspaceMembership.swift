@@ -27,7 +27,7 @@ struct LockspaceMembership {
         (try? isJoined(waits: false)) ?? false
     }
 
-    private func isJoined(waits: Bool) throws(SanlockCode) -> Bool {
+    func isJoined(waits: Bool) throws(SanlockCode) -> Bool {
         guard let hostId = settings.hostId else { return false }
         return try SanlockCalls.isJoined(
             LeaseName.lockspace, hostId: hostId, path: settings.lockspacePath, waits: waits)
@@ -63,10 +63,21 @@ struct LockspaceMembership {
 
     // MARK: - The file
 
-    /// Makes the lockspace's file where there is none, or one that no host has ever joined and sanlock refuses.
-    func provide(_ progress: (LeaseProgress) -> Void) throws(LeaseFailure) {
-        try files.make(files.lockspace)
-        guard let refusal = refusal(), refusal.isUnformatted else { return }
+    /// Makes the lockspace's file where there is none, or one that no host has ever joined and sanlock refuses; but not
+    /// while leases are held that were taken through another one, whose hosts would all be unknown in the new one.
+    ///
+    /// - Parameter force: even then.
+    /// - Returns: whether one was made.
+    @discardableResult
+    func provide(force: Bool = false, _ progress: (LeaseProgress) -> Void) throws(LeaseFailure) -> Bool {
+        var isMade = false
+        if ((try? Files.kind(of: settings.lockspacePath)) ?? nil) == nil {
+            if !force { try checkNobodyHolds() }
+            try files.make(files.lockspace)
+            isMade = true
+        }
+        guard let refusal = refusal(), refusal.isUnformatted else { return isMade }
+        if !force { try checkNobodyHolds() }
         let section: LeaseSection?
         do throws(SystemError) {
             section = try LeaseSection(of: [LeaseName.lockspace], in: files, waitingSeconds: 60)
@@ -86,6 +97,20 @@ struct LockspaceMembership {
                 guard error.outcome == .leaseFileUnusable else { throw error }
                 throw LeaseFailure(.lockspaceGone, detail: error.detail)
             }
+        }
+        return true
+    }
+
+    private func checkNobodyHolds() throws(LeaseFailure) {
+        let directory = LeaseDirectory(settings: settings)
+        for name in (try? directory.names()) ?? [] where LeaseDirectory.isLeaseName(name) {
+            let entry = directory.entry(name, disk: nil, [:])
+            guard let hostId = entry.holder?.hostId else { continue }
+            throw LeaseFailure(
+                .lockspaceGone,
+                detail: "\(files.lockspace.subject) is missing or empty, but lease \(entry.path) was taken by host id "
+                    + "\(hostId) through it and not given back; restore it, or once no host runs a guest of this directory: "
+                    + "leasehold lockspace init --i-know-nobody-uses-it")
         }
     }
 

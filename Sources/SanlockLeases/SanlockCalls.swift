@@ -30,6 +30,23 @@ enum SanlockCalls {
             })
     }
 
+    /// The same for the process that registered a connection, on that connection.
+    static func acquire(
+        _ requests: some Collection<LeaseRequest>, on socket: Int32, hosts: UInt32? = nil
+    ) throws(SanlockCode) {
+        let arguments = ResourceArguments(requests, hosts: hosts)
+        try check(
+            arguments.withPointers {
+                sanlock_acquire(socket, -1, UInt32(SANLK_ACQUIRE_OWNER_NOWAIT), Int32($0.count), $0.baseAddress, nil)
+            })
+    }
+
+    /// Gives back leases that were taken on a connection.
+    static func release(_ requests: some Collection<LeaseRequest>, on socket: Int32) throws(SanlockCode) {
+        let arguments = ResourceArguments(requests)
+        try check(arguments.withPointers { sanlock_release(socket, -1, 0, Int32($0.count), $0.baseAddress) })
+    }
+
     /// Gives back up to eight leases of a process; they are free on return. One that isn't held makes the call fail, the
     /// others are given back all the same.
     ///

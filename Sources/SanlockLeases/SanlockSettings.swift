@@ -1,6 +1,6 @@
 /// What the driver has to know of this host and its lease directory.
 public struct SanlockSettings: Equatable, Sendable {
-    /// Where automatic leases live, without a slash at the end.
+    /// Where automatic leases live; slashes at the end are dropped.
     public var leaseDirectory: String
     /// This host's id in the lockspace, 1 to 2000; nil: automatic leases are refused.
     public var hostId: UInt64?
@@ -18,7 +18,9 @@ public struct SanlockSettings: Equatable, Sendable {
         leaseDirectory: String, hostId: UInt64?, ioTimeoutSeconds: UInt32, leaseHosts: Int32, fileUser: UInt32?,
         fileGroup: UInt32?
     ) {
-        self.leaseDirectory = leaseDirectory
+        // sanlock takes two spellings of a path for two lockspaces.
+        let plain = leaseDirectory.utf8.reversed().drop { $0 == UInt8(ascii: "/") }.reversed()
+        self.leaseDirectory = plain.isEmpty ? "/" : String(decoding: Array(plain), as: UTF8.self)
         self.hostId = hostId
         self.ioTimeoutSeconds = ioTimeoutSeconds
         self.leaseHosts = leaseHosts

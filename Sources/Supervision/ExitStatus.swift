@@ -58,7 +58,8 @@ public enum ExitStatus: Equatable, Sendable {
         }
     }
 
-    private static func code(of outcome: LeaseOutcome) -> Int32 {
+    /// The code that a failed lease operation leads to.
+    public static func code(of outcome: LeaseOutcome) -> Int32 {
         switch outcome {
         case .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .beingReleased, .orphaned, .sameDevice,
             .wrongVersion:

@@ -52,7 +52,7 @@ public final class Supervisor<Driver: LeaseDriver> {
     var unended: [Leftover] = []
 
     let progress: ProgressNote
-    var waitingLine: WaitingLine
+    var waitingLine: TerminalLine
     var waiting: Waiting?
     var supervision: Supervision
     var keeper: Keeper?
@@ -92,7 +92,7 @@ public final class Supervisor<Driver: LeaseDriver> {
         loop = try EventLoop()
         worker = try WorkerThread()
         progress = ProgressNote { [worker] in worker.wakeup.raise() }
-        waitingLine = WaitingLine(on: messages)
+        waitingLine = TerminalLine(on: messages)
         signals = try SignalReader([
             SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT,
         ])

@@ -1,8 +1,9 @@
 import ArgumentParser
 import GuestDirectory
 import HostConfiguration
+import SanlockLeases
 
-/// Where the run directory is found.
+/// Where the settings are found.
 struct ConfigurationOptions: ParsableArguments {
     @Option(name: .customLong("config"), help: ArgumentHelp("Settings.", valueName: "file"))
     var file: String?
@@ -11,6 +12,19 @@ struct ConfigurationOptions: ParsableArguments {
     func runDirectory() throws -> RunDirectory {
         do throws(HostConfiguration.Problem) {
             return RunDirectory(configured: try HostConfiguration(named: file).settings.runDirectory)
+        } catch {
+            throw Problem(Problem.configuration, error.text)
+        }
+    }
+
+    /// What the sanlock driver needs of the settings.
+    func sanlock() throws -> SanlockSettings {
+        do throws(HostConfiguration.Problem) {
+            let host = try HostConfiguration(named: file)
+            return SanlockSettings(
+                leaseDirectory: host.settings.diskLeaseDirectory, hostId: host.settings.hostId.map { UInt64($0) },
+                ioTimeoutSeconds: UInt32(host.settings.ioTimeoutSeconds), leaseHosts: Int32(host.settings.leaseHosts),
+                fileUser: try host.user(), fileGroup: try host.group())
         } catch {
             throw Problem(Problem.configuration, error.text)
         }

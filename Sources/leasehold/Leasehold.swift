@@ -11,7 +11,7 @@ struct Leasehold: ParsableCommand {
         version: leaseholdVersion,
         subcommands: [
             Run.self, List.self, Status.self, ChildPid.self, Wait.self, Stop.self, Kill.self, Events.self,
-            SupervisorCommand.self,
+            LeaseCommand.self, LockspaceCommand.self, SupervisorCommand.self,
         ])
 
     /// What the caller had set for SIGPIPE.
@@ -43,6 +43,7 @@ struct Leasehold: ParsableCommand {
 struct Problem: Error {
     static let notFound: Int32 = 66
     static let unavailable: Int32 = 69
+    static let cantCreate: Int32 = 73
     static let notPermitted: Int32 = 77
     static let configuration: Int32 = 78
     static let failure: Int32 = 125

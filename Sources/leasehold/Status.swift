@@ -26,11 +26,7 @@ struct Status: ParsableCommand {
             let host = lockspace.hostName.map { " (\($0))" } ?? ""
             facts.append(("Lockspace", "\(lockspace.name), host id \(lockspace.hostId)\(host)"))
         }
-        let width = facts.map(\.0.count).max() ?? 0
-        var text = ""
-        for (name, value) in facts {
-            text += "\(name):\(String(repeating: " ", count: width - name.count)) \(value.printable)\n"
-        }
+        let text = factsText(facts)
         if status.leases.isEmpty { return text + "\nNo leases.\n" }
         var table = Table(["DISK", "MODE", "STATE", "VERSION", "LEASE"])
         for lease in status.leases {

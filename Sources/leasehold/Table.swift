@@ -1,3 +1,13 @@
+import Platform
+
+/// Facts of one thing, a line each, aligned.
+func factsText(_ facts: [(String, String)]) -> String {
+    let width = facts.map(\.0.count).max() ?? 0
+    return facts.reduce(into: "") { text, fact in
+        text += "\(fact.0):\(String(repeating: " ", count: width - fact.0.count)) \(fact.1.printable)\n"
+    }
+}
+
 /// Rows under headings, columns aligned.
 struct Table {
     private var rows: [[String]]

@@ -115,7 +115,7 @@ import Testing
     }
 
     /// Each call of the worker by hand, in between some of those in which files are made.
-    private func steps(_ before: Before, _ hosts: TwoHosts, _ station: Station) throws -> [Step] {
+    private func plan(_ before: Before, _ hosts: TwoHosts, _ station: Station) throws -> [Step] {
         let example = try hosts.disk()
         try prepare(before, example, hosts)
         if before != .nothing { try LeaseDirectory.waitUntilOld([try hosts.leasePath(example)]) }
@@ -133,7 +133,7 @@ import Testing
             let station = try Station(on: hosts.first, of: hosts, hosts.scratch)
             let other = try Station(on: hosts.second, of: hosts, hosts.scratch)
             try station.start(["--disk", "/first"], named: "first").stop()
-            let steps = try Before.allCases.flatMap { try steps($0, hosts, station) }
+            let steps = try Before.allCases.flatMap { try plan($0, hosts, station) }
             try LeaseDirectory.waitUntilOld(
                 try steps.filter { $0.before != .nothing }.map { try hosts.leasePath($0.disk) })
             var kills = 0
@@ -144,7 +144,9 @@ import Testing
                 try expectWholeOrUntouched(step.disk, sight, hosts, step.call)
                 if number % 2 == 1 { try expectStart(step.disk, other, after: step.call) }
                 try expectStart(step.disk, station, after: step.call)
-                #expect(LeaseDirectory.asideFiles(hosts.leaseDirectory) == [], "left after \(step)")
+                let left = LeaseDirectory.asideFiles(hosts.leaseDirectory)
+                #expect(left == [], "left after \(step)")
+                for name in left { unlink("\(hosts.leaseDirectory)/.leasehold/\(name)") }
             }
             // Those are missed that depend on the moment, such as waiting for another thread.
             #expect(kills * 4 >= steps.count * 3, "only \(kills) of \(steps.count) were killed")

@@ -1,21 +1,20 @@
 import Glibc
-import Platform
 
 /// One line on a person's terminal, written over and over: what is waited for, and how long yet.
-struct WaitingLine {
+public struct TerminalLine {
     private let terminal: Int32?
     private var isShown = false
 
     /// A line on this descriptor, if it is a terminal that this process may write to without being stopped.
-    init(on descriptor: Int32?) {
+    public init(on descriptor: Int32?) {
         terminal = descriptor.flatMap { isatty($0) == 1 && tcgetpgrp($0) == getpgrp() ? $0 : nil }
     }
 
     /// Whether there is somebody to show it to.
-    var hasReader: Bool { terminal != nil }
+    public var hasReader: Bool { terminal != nil }
 
     /// Shows a text instead of the last one, cut to the terminal's width.
-    mutating func show(_ text: String) {
+    public mutating func show(_ text: String) {
         guard let terminal else { return }
         var size = winsize()
         let isKnown = ioctl(terminal, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 1
@@ -24,7 +23,7 @@ struct WaitingLine {
     }
 
     /// Takes the line away, so that the next one begins where it began.
-    mutating func clear() {
+    public mutating func clear() {
         guard isShown else { return }
         write("\r\u{1b}[K")
         isShown = false

@@ -1,0 +1,32 @@
+extension LeaseFailure {
+    /// Why, for a person: the disk, who holds it, the code, and what to do.
+    ///
+    /// - Parameter waited: whether it was waited for already.
+    public func reason(waited: Bool) -> String {
+        guard let request else { return detail }
+        let subject = request.subject
+        let advice = waited ? "stop it there, or wait longer" : "stop it there, or --wait"
+        switch outcome {
+        case .heldElsewhere, .heldWithoutRecord:
+            let name = holder?.description ?? "a holder that can't be told"
+            let doubt = holder?.liveness == .unknown ? ", of which it can't be told yet whether it lives" : ""
+            return "\(subject) is held by \(name)\(doubt) (\(symbol)); \(advice)"
+        case .deadNotExpired:
+            let name = holder?.description ?? "a host"
+            let when = holder?.freeWithinSeconds.map { "in at most \(Int($0.rounded(.up))) s" } ?? "later"
+            return "\(subject) was held by \(name), which is dead; it can be had \(when) (\(symbol)); --wait"
+        case .beingReleased:
+            return "\(subject) is still being released (\(symbol)); try again"
+        case .orphaned, .sameDevice, .wrongVersion, .lockspaceGone, .hostIdInUse, .leaseFileMissing,
+            .leaseFileUnusable, .leaseFileNotMade, .hostIdTooLarge, .daemonUnreachable, .storageFailed,
+            .notPermitted, .configurationWrong, .other:
+            return "\(subject): \(detail)"
+        }
+    }
+
+    // What stands in the last brackets of the detail.
+    private var symbol: String {
+        guard let open = detail.lastIndex(of: "("), detail.hasSuffix(")") else { return detail }
+        return String(detail[detail.index(after: open)...].dropLast())
+    }
+}

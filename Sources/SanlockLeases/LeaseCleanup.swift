@@ -1,0 +1,197 @@
+import Glibc
+import Leases
+import Platform
+import Synchronization
+
+/// What a clean-up did, or would do.
+public struct CleanupReport: Sendable {
+    /// Leases that were removed (or would be).
+    public var removed = 0
+    /// Leases that somebody holds, or was about to take or make.
+    public var inUse = 0
+    /// Files that are no leases of disks.
+    public var skipped = 0
+    /// Leases that are damaged or were never formatted.
+    public var damaged = 0
+    /// What should have worked: the file, and why it didn't.
+    public var failures: [(path: String, reason: String)] = []
+}
+
+/// Removes the leases of disks that nobody uses. Safe against every start on every host at the same time.
+///
+/// A lease is removed by whoever holds it, and never given back: the daemon finds no file to release. So nobody who has
+/// opened the file before can get it afterwards; he sees a holder, or nothing. Starts of Leasehold wait for the section.
+public final class LeaseCleanup: Sendable {
+    private let directory: LeaseDirectory
+    private let settings: SanlockSettings
+    private let batches = Mutex<[[LeaseRequest]]>([])
+    private let report = Mutex(CleanupReport())
+    private let done = Atomic<Int>(0)
+    private let recordFiles: [String: [String]]
+
+    /// How many talk to the daemon at once. It does as many things at a time, and mostly waits for its storage.
+    private static let threads = 4
+
+    /// Reads the names of what is there.
+    public init(_ directory: LeaseDirectory) {
+        self.directory = directory
+        settings = directory.settings
+        var recordFiles: [String: [String]] = [:]
+        for name in (try? Files.names(in: settings.recordDirectory)) ?? [] where name.hasSuffix(".json") {
+            recordFiles[String(name.prefix(32)), default: []].append(name)
+        }
+        self.recordFiles = recordFiles
+    }
+
+    /// Looks at every file, and removes what nobody uses.
+    ///
+    /// - Parameters:
+    ///   - dryRun: count what would be removed, and change nothing.
+    ///   - progress: told now and then how many files are done and how many there are.
+    public func run(dryRun: Bool, progress: (Int, Int) -> Void) throws(LeaseFailure) -> CleanupReport {
+        let names = try directory.names().filter { !$0.hasPrefix(".") && $0 != LeaseName.lockspace }
+        let hosts = directory.hosts()
+        var free: [LeaseRequest] = []
+        for (index, name) in names.enumerated() {
+            if let request = sort(name, hosts) { free.append(request) }
+            if index % 16 == 0 { progress(dryRun ? index : index / 2, names.count) }
+        }
+        if dryRun {
+            report.withLock { $0.removed = free.count }
+        } else {
+            try remove(free) { progress(names.count - free.count + $0, names.count) }
+            sweep()
+        }
+        progress(names.count, names.count)
+        return report.withLock { $0 }
+    }
+
+    // The lease, where it looks free.
+    private func sort(_ name: String, _ hosts: [UInt64: WatchedHost]) -> LeaseRequest? {
+        let path = "\(settings.leaseDirectory)/\(name)"
+        let kind = (try? Files.kind(of: path)) ?? nil
+        guard LeaseDirectory.isLeaseName(name), kind?.isRegular == true else {
+            report.withLock { $0.skipped += 1 }
+            return nil
+        }
+        let entry = directory.entry(name, disk: nil, hosts)
+        switch entry.state {
+        case .free: return directory.request(name, disk: nil, .exclusive)
+        case .held, .dead: report.withLock { $0.inUse += 1 }
+        case .unformatted, .damaged: report.withLock { $0.damaged += 1 }
+        case .missing: break
+        }
+        return nil
+    }
+
+    // MARK: - Removing
+
+    private func remove(_ free: [LeaseRequest], progress: (Int) -> Void) throws(LeaseFailure) {
+        if free.isEmpty { return }
+        let size = SanlockCalls.resourcesPerCall
+        batches.withLock { batches in
+            batches = stride(from: 0, to: free.count, by: size).map { Array(free[$0..<min($0 + size, free.count)]) }
+        }
+        var running = 0
+        var workers: [WorkerThread<LeaseFailure?>] = []
+        for _ in 0..<min(LeaseCleanup.threads, (free.count + size - 1) / size) {
+            guard let worker = try? WorkerThread<LeaseFailure?>() else { break }
+            worker.perform { [self] in work() }
+            workers.append(worker)
+            running += 1
+        }
+        var failure: LeaseFailure?
+        while running > 0 {
+            usleep(20_000)
+            for worker in workers {
+                for result in worker.takeResults() {
+                    running -= 1
+                    failure = failure ?? result
+                }
+            }
+            progress(done.load(ordering: .relaxed))
+        }
+        if workers.isEmpty { failure = LeaseFailure(.other, detail: "no thread could be started") }
+        if let failure { throw failure }
+    }
+
+    // One connection each: the daemon does one thing at a time for a client.
+    private func work() -> LeaseFailure? {
+        let client: Descriptor
+        do throws(SanlockCode) { client = Descriptor(adopting: try SanlockCalls.register()) } catch {
+            return error.connectionFailure
+        }
+        while let batch = batches.withLock({ $0.popLast() }) {
+            remove(batch, client)
+            done.add(batch.count, ordering: .relaxed)
+        }
+        return nil
+    }
+
+    private func remove(_ batch: [LeaseRequest], _ client: borrowing Descriptor) {
+        do throws(SystemError) {
+            let names = batch.map(\.resource.name)
+            guard let section = try LeaseSection(of: names, in: directory.files, waitingSeconds: 0) else {
+                return singly(batch, client)
+            }
+            defer { _ = section }
+            do throws(SanlockCode) { try SanlockCalls.acquire(batch, on: client.number) } catch {
+                if batch.count > 1 { return singly(batch, client) }
+                return count(batch[0], refusal: error)
+            }
+            for request in batch { unlink(request) }
+            // The daemon finds nothing at the path, which is what leaves the file held for good.
+            try? SanlockCalls.release(batch, on: client.number)
+        } catch {
+            let reason = "the section's lock can't be had: \(error.message)"
+            report.withLock { report in report.failures += batch.map { ($0.resource.path, reason) } }
+        }
+    }
+
+    private func singly(_ batch: [LeaseRequest], _ client: borrowing Descriptor) {
+        guard batch.count > 1 else { return report.withLock { $0.inUse += 1 } }
+        for request in batch { remove([request], client) }
+    }
+
+    private func count(_ request: LeaseRequest, refusal: SanlockCode) {
+        report.withLock { report in
+            switch refusal.outcome {
+            case .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .beingReleased, .orphaned: report.inUse += 1
+            // Somebody else's clean-up was faster.
+            case .leaseFileMissing: break
+            case .leaseFileUnusable: report.damaged += 1
+            default: report.failures.append((request.resource.path, refusal.explanation))
+            }
+        }
+    }
+
+    private func unlink(_ request: LeaseRequest) {
+        // A record of a holder that is gone: who has the lease now is this process.
+        for file in recordFiles[request.resource.name] ?? [] {
+            try? Files.remove("\(settings.recordDirectory)/\(file)")
+        }
+        do throws(SystemError) {
+            try Files.remove(request.resource.path)
+            report.withLock { $0.removed += 1 }
+        } catch {
+            report.withLock { $0.failures.append((request.resource.path, error.message)) }
+        }
+    }
+
+    // MARK: - What killed processes left
+
+    /// How old a file that was made aside has to be before it counts as left, in seconds by the storage's clock.
+    private static let abandonedSeconds = 600.0
+
+    private func sweep() {
+        let folder = settings.recordDirectory
+        guard let now = try? Files.kind(of: folder)?.changedSeconds else { return }
+        for name in (try? Files.names(in: folder)) ?? [] {
+            guard name.hasPrefix("new.") || name.hasSuffix(".new"),
+                let kind = try? Files.kind(of: "\(folder)/\(name)"), kind.isRegular,
+                kind.changedSeconds + LeaseCleanup.abandonedSeconds < now
+            else { continue }
+            try? Files.remove("\(folder)/\(name)")
+        }
+    }
+}

@@ -1,0 +1,98 @@
+import Glibc
+import Leases
+import Platform
+
+/// What an administrator does to one lease's file.
+public struct LeaseRepair: Sendable {
+    private let directory: LeaseDirectory
+    private let settings: SanlockSettings
+
+    /// Nothing is touched yet.
+    public init(_ directory: LeaseDirectory) {
+        self.directory = directory
+        settings = directory.settings
+    }
+
+    /// Puts a new lease in the place of whatever is there, unless that is a lease in order.
+    ///
+    /// Whoever holds the old one goes on without knowing: it is for the caller to know that nobody does.
+    /// - Returns: whether there was something to repair.
+    public func repair(disk: String) throws(LeaseFailure) -> Bool {
+        let request = directory.request(ofDisk: disk)
+        let section = try self.section(request)
+        defer { _ = section }
+        let entry = directory.entry(ofDisk: disk)
+        switch entry.state {
+        case .held, .dead:
+            throw LeaseFailure(
+                entry.state == .held ? .heldElsewhere : .deadNotExpired, request: request, holder: entry.holder,
+                detail: "the lease is whole and held (by its file)")
+        case .free:
+            return false
+        case .missing, .unformatted, .damaged:
+            break
+        }
+        let wanted = directory.files.lease(request)
+        do throws(SystemError) { try directory.files.makeRecordDirectory() } catch {
+            throw directory.files.notMade(wanted, error)
+        }
+        let aside = try directory.files.makeAside(wanted)
+        do throws(SystemError) {
+            try Files.rename(aside, to: request.resource.path)
+        } catch {
+            try? Files.remove(aside)
+            throw directory.files.notMade(wanted, error)
+        }
+        directory.records.discard(request)
+        return true
+    }
+
+    /// Makes room in a lease for more hosts, by taking it for a moment.
+    ///
+    /// - Returns: for how many hosts it has room now.
+    public func grow(disk: String, progress: (LeaseProgress) -> Void) throws(LeaseFailure) -> Int {
+        let membership = LockspaceMembership(settings: settings)
+        try membership.checkHostId()
+        try directory.files.checkDirectory()
+        if !membership.isJoined() { try membership.join(progress: progress) }
+        let request = directory.request(ofDisk: disk)
+        let section = try self.section(request)
+        defer { _ = section }
+        let entry = directory.entry(ofDisk: disk)
+        let path = request.resource.path
+        guard entry.state != .missing else {
+            throw LeaseFailure(
+                .leaseFileMissing, request: request, detail: "lease file \(path) is missing; the next start makes it")
+        }
+        guard let hosts = entry.hosts else {
+            throw LeaseFailure(
+                .leaseFileUnusable, request: request, detail: "lease file \(path) \(entry.problem ?? "is not formatted")")
+        }
+        let wanted = directory.files.hosts()
+        if hosts >= wanted { return hosts }
+        do throws(SanlockCode) {
+            let client = Descriptor(adopting: try SanlockCalls.register())
+            try SanlockCalls.acquire([request], on: client.number, hosts: UInt32(wanted))
+            try SanlockCalls.release([request], on: client.number)
+        } catch {
+            let holder = LeaseOwners(settings: settings, records: directory.records, watch: directory.watch)
+                .holder(of: request)
+            throw LeaseFailure(error.outcome, request: request, holder: holder, detail: error.explanation)
+        }
+        return wanted
+    }
+
+    private func section(_ request: LeaseRequest) throws(LeaseFailure) -> LeaseSection {
+        let path = request.resource.path
+        do throws(SystemError) {
+            if let section = try LeaseSection(of: [request.resource.name], in: directory.files, waitingSeconds: 10) {
+                return section
+            }
+        } catch {
+            throw LeaseFailure(
+                .leaseFileNotMade, request: request, detail: "lease file \(path) can't be locked: \(error.message)")
+        }
+        throw LeaseFailure(
+            .beingReleased, request: request, detail: "another process is at lease file \(path) (locked); try again")
+    }
+}

@@ -56,7 +56,8 @@ public final class DeviceClaim: Sendable {
         let found = disks.compactMap { disk in DiskIdentity(of: disk.path).map { (disk: disk, identity: $0) } }
         for (index, one) in found.enumerated() where one.disk.isOpenedByCommand {
             if let other = found[..<index].first(where: {
-                $0.identity == one.identity && $0.disk.isOpenedByCommand && !$0.disk.path.hasSameBytes(as: one.disk.path)
+                $0.identity == one.identity && $0.disk.isOpenedByCommand
+                    && !$0.disk.path.hasSameBytes(as: one.disk.path)
             }) {
                 return Conflict(path: one.disk.path, otherPath: other.disk.path, guest: nil, supervisorPid: nil)
             }

@@ -263,13 +263,15 @@ public enum Files {
         return try open(path, flags)
     }
 
-    /// Whether direct reads of a file may begin at multiples of so many bytes, as they may on a device with sectors of that
-    /// size. A file system without direct reads has no such limit.
-    public static func readsDirectly(_ path: String, granularityBytes: Int) -> Bool {
-        guard let file = try? open(path, O_RDONLY | leasehold_o_direct | O_NONBLOCK) else { return true }
+    /// Whether a file can be written directly in pieces of so many bytes, as it can on a device with sectors of that size.
+    /// Tried by writing zeros behind the first such piece: a read of what was never written may ask no device. A file
+    /// system without direct access has no such limit.
+    public static func writesDirectly(_ path: String, granularityBytes: Int) -> Bool {
+        guard let file = try? open(path, O_WRONLY | leasehold_o_direct | O_NONBLOCK) else { return true }
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: granularityBytes, alignment: 4096)
         defer { buffer.deallocate() }
-        return pread(file.number, buffer.baseAddress, granularityBytes, off_t(granularityBytes)) >= 0
+        buffer.initializeMemory(as: UInt8.self, repeating: 0)
+        return pwrite(file.number, buffer.baseAddress, granularityBytes, off_t(granularityBytes)) >= 0
     }
 
     /// Bytes read past every cache, for what other hosts write. Offset and count are multiples of 4096; fewer come where

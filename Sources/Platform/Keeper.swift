@@ -69,7 +69,8 @@ public final class Keeper {
             var plan = leasehold_start(
                 executable: executable, arguments: start.arguments.pointer, environment: start.environment.pointer,
                 shell_arguments: shell.pointer, caller: start.caller.state, lease_socket: start.leaseSocket ?? -1,
-                device_locks: start.deviceLocks ?? -1, guest_lease_socket: start.guestLeaseSocket, closed_in_guest: start.closedInGuest ?? -1,
+                device_locks: start.deviceLocks ?? -1, guest_lease_socket: start.guestLeaseSocket,
+                closed_in_guest: start.closedInGuest ?? -1,
                 adopts: start.mayDaemonize)
             return leasehold_keeper_start(&plan, &socket)
         }

@@ -78,6 +78,16 @@ struct HolderRecords {
             && generation == .integer(Int64(clamping: owner.generation))
     }
 
+    /// What a record of this host's says, where the lease itself can't be read: if its supervisor lives.
+    func ownHolder(of request: LeaseRequest) -> LeaseHolder? {
+        guard let record = read(path(ofExclusive: request)), names(record, request) else { return nil }
+        let holder = holder(record)
+        guard let hostId = holder.hostId, hostId == settings.hostId, let pid = holder.pid,
+            ProcessIdentity(runningAs: pid) != nil
+        else { return nil }
+        return holder
+    }
+
     /// What the records of shared holders on a host say; the first that can be believed.
     func sharedHolder(of request: LeaseRequest, owner: LeaseOwner) -> LeaseHolder? {
         let hostId = owner.id

@@ -60,7 +60,8 @@ public struct LeaseDirectory: Sendable {
     /// Throws where the directory can't be read.
     public func names() throws(LeaseFailure) -> [String] {
         do throws(SystemError) { return try Files.names(in: settings.leaseDirectory).sorted() } catch {
-            throw LeaseFailure(.leaseFileNotMade, detail: "lease directory \(error.message); mount it, or set disk_lease_dir")
+            throw LeaseFailure(
+                .leaseFileNotMade, detail: "lease directory \(error.message); mount it, or set disk_lease_dir")
         }
     }
 
@@ -172,7 +173,8 @@ public struct LeaseDirectory: Sendable {
             return
         }
         entry.holder = holder
-        entry.mode = leader.owner == holder.hostId && !sharing.contains { $0.id == holder.hostId } ? .exclusive : .shared
+        entry.mode =
+            leader.owner == holder.hostId && !sharing.contains { $0.id == holder.hostId } ? .exclusive : .shared
         entry.state = holder.liveness == .dead ? .dead : .held
     }
 }

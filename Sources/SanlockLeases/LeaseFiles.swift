@@ -95,7 +95,6 @@ struct LeaseFiles {
         } catch {
             throw notMade(wanted, error)
         }
-        removeAbandoned()
         let aside = try makeAside(wanted)
         defer { try? Files.remove(aside) }
         do throws(SystemError) {
@@ -110,6 +109,7 @@ struct LeaseFiles {
 
     /// Makes a whole file aside, and returns its path.
     func makeAside(_ wanted: Wanted) throws(LeaseFailure) -> String {
+        removeAbandoned()
         let aside = asidePath()
         let sizes: LockspaceSlots.Sizes
         do throws(SystemError) { sizes = try fill(aside) } catch { throw notMade(wanted, error) }
@@ -117,7 +117,8 @@ struct LeaseFiles {
             try? Files.remove(aside)
             throw LeaseFailure(
                 .leaseFileNotMade,
-                detail: "\(wanted.subject) can't be formatted by the sanlock daemon (\(error.symbol)); see that its user "
+                detail:
+                    "\(wanted.subject) can't be formatted by the sanlock daemon (\(error.symbol)); see that its user "
                     + "may use the directory, and that the file system does direct I/O")
         }
         return aside
@@ -142,7 +143,7 @@ struct LeaseFiles {
             // A lease goes with its lockspace; a lockspace with what the storage can do.
             let sizes =
                 LockspaceSlots.sizes(in: settings.lockspacePath)
-                ?? (Files.readsDirectly(path, granularityBytes: 512) ? .usual : .large)
+                ?? (Files.writesDirectly(path, granularityBytes: 512) ? .usual : .large)
             try reserve(file, path, sizes.alignBytes)
             return sizes
         } catch {

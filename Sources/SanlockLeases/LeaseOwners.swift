@@ -9,8 +9,17 @@ struct LeaseOwners {
 
     /// The holder that stands in the way of others; nil where nobody does any more. Of several that share a lease it is a
     /// living one, if any is.
-    func holder(of request: LeaseRequest) -> LeaseHolder? {
-        guard let owners = try? SanlockCalls.owners(of: request.resource) else { return LeaseHolder() }
+    ///
+    /// - Parameter isLocal: that the daemon says a process of this host has it.
+    func holder(of request: LeaseRequest, isLocal: Bool = false) -> LeaseHolder? {
+        guard let owners = try? SanlockCalls.owners(of: request.resource) else {
+            var holder = isLocal ? records.ownHolder(of: request) ?? LeaseHolder() : LeaseHolder()
+            if isLocal {
+                holder.hostId = settings.hostId
+                holder.liveness = .live
+            }
+            return holder
+        }
         return holder(
             of: request, among: owners.hosts, version: owners.version, watch.look(at: request.resource.lockspace))
     }

@@ -66,7 +66,8 @@ public struct LeaseRepair: Sendable {
         }
         guard let hosts = entry.hosts else {
             throw LeaseFailure(
-                .leaseFileUnusable, request: request, detail: "lease file \(path) \(entry.problem ?? "is not formatted")")
+                .leaseFileUnusable, request: request,
+                detail: "lease file \(path) \(entry.problem ?? "is not formatted")")
         }
         let wanted = directory.files.hosts()
         if hosts >= wanted { return hosts }

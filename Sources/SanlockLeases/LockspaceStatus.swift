@@ -88,7 +88,8 @@ public struct LockspaceAdministration: Sendable {
             if error.outcome == .beingReleased {
                 throw LeaseFailure(
                     .heldElsewhere,
-                    detail: "guests of this host hold leases in lockspace \(LeaseName.lockspace) (\(error.symbol)); stop "
+                    detail:
+                        "guests of this host hold leases in lockspace \(LeaseName.lockspace) (\(error.symbol)); stop "
                         + "them first (leasehold list, sanlock client status)")
             }
             throw LeaseFailure(

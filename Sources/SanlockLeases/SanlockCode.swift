@@ -29,7 +29,8 @@ struct SanlockCode: Error, Equatable {
         case SANLK_HOSTID_BUSY, SANLK_RENEW_OWNER, SANLK_RENEW_DIFF: .hostIdInUse
         case -ENOENT: .leaseFileMissing
         case -EMSGSIZE, SANLK_LEADER_DIFF, SANLK_LEADER_MAGIC, SANLK_LEADER_VERSION, SANLK_LEADER_SECTORSIZE,
-            SANLK_LEADER_LOCKSPACE, SANLK_LEADER_RESOURCE, SANLK_LEADER_CHECKSUM, SANLK_DBLOCK_CHECKSUM, -EISDIR, -EINVAL,
+            SANLK_LEADER_LOCKSPACE, SANLK_LEADER_RESOURCE, SANLK_LEADER_CHECKSUM, SANLK_DBLOCK_CHECKSUM, -EISDIR,
+            -EINVAL,
             -ELOOP, -ENOTDIR, -ENXIO, -ENODEV, -ENAMETOOLONG:
             .leaseFileUnusable
         case SANLK_LEADER_NUMHOSTS: .hostIdTooLarge
@@ -81,7 +82,8 @@ struct SanlockCode: Error, Equatable {
         case SANLK_LEADER_SECTORSIZE: "it is made for another sector size"
         case SANLK_LEADER_VERSION: "it is made for another version of sanlock, or damaged"
         case SANLK_LEADER_CHECKSUM: "it is damaged: its checksum is wrong"
-        case SANLK_DBLOCK_CHECKSUM: "it is damaged, or made for another sector size: a host's block has a wrong checksum"
+        case SANLK_DBLOCK_CHECKSUM:
+            "it is damaged, or made for another sector size: a host's block has a wrong checksum"
         case SANLK_LEADER_MAGIC, -EMSGSIZE: "it is not formatted"
         case -EISDIR, -ELOOP, -ENOTDIR, -ENXIO, -ENODEV: "it is no file that a lease can be in"
         default: "it is damaged or made for something else"

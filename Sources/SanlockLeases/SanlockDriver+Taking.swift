@@ -69,7 +69,8 @@ extension SanlockDriver {
         case .none:
             throw LeaseFailure(
                 .leaseFileUnusable, request: request,
-                detail: "\(wanted.subject) is not formatted, and can't be mended: another host is at it, or the directory "
+                detail:
+                    "\(wanted.subject) is not formatted, and can't be mended: another host is at it, or the directory "
                     + "has no locks (fcntl); mount it with locks")
         case .some(let section):
             do throws(LeaseFailure) {
@@ -140,7 +141,7 @@ extension SanlockDriver {
         let code = refused.code
         switch code.outcome {
         case .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .beingReleased:
-            let holder = owners.holder(of: request)
+            let holder = owners.holder(of: request, isLocal: code.number == -EEXIST)
             return LeaseFailure(
                 busyOutcome(code, holder), request: request, holder: holder, detail: code.explanation)
         case .leaseFileUnusable:
@@ -195,7 +196,8 @@ extension SanlockDriver {
         let own = settings.hostId.map { "host id \($0)" } ?? "this host's id"
         return LeaseFailure(
             code.outcome, request: request,
-            detail: "lease file \(path) has room for \(most), not for \(own) (\(code.symbol)); run leasehold lease grow "
+            detail:
+                "lease file \(path) has room for \(most), not for \(own) (\(code.symbol)); run leasehold lease grow "
                 + "'\(request.subject)' on a host whose id fits")
     }
 }

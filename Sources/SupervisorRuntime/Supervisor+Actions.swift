@@ -61,7 +61,8 @@ extension Supervisor {
             let request = plan.leases.first { $0.disk?.hasSameBytes(as: conflict.path) == true }
             return LeaseFailure(
                 .sameDevice, request: request,
-                detail: "it is \(other), which \(holder ?? own); give a device the same name everywhere, as its lease goes "
+                detail:
+                    "it is \(other), which \(holder ?? own); give a device the same name everywhere, as its lease goes "
                     + "by that")
         } catch {
             return LeaseFailure(.other, detail: "the disks' devices can't be claimed: \(error.message)")

@@ -42,7 +42,8 @@ struct LeaseShow: ParsableCommand {
         let disk = absolute(disk)
         let entry = try working { _ in directory.entry(ofDisk: disk) }
         guard entry.state != .missing else {
-            throw Problem(Problem.notFound, "\(disk) has no lease in \(entry.path): no guest has used it since a clean-up")
+            throw Problem(
+                Problem.notFound, "\(disk) has no lease in \(entry.path): no guest has used it since a clean-up")
         }
         if json { return try show(entry.json.prettyDescription + "\n") }
         var facts: [(String, String)] = [

@@ -23,7 +23,8 @@ struct LeaseGrow: ParsableCommand {
 struct LeaseRepairCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "repair", abstract: "Put a new lease in the place of one that is damaged.",
-        discussion: "Whoever holds the damaged one goes on without knowing. Run it only when no guest on any host uses the "
+        discussion:
+            "Whoever holds the damaged one goes on without knowing. Run it only when no guest on any host uses the "
             + "disk.")
 
     @Argument(help: "The disk's path, as guests are given it.") var disk: String

@@ -28,7 +28,8 @@ struct LockspaceInit: ParsableCommand {
         let isMade = try working { progress throws(LeaseFailure) in
             try LockspaceAdministration(settings: settings).initialize(force: isForced, progress: progress)
         }
-        try show("lockspace \(LeaseName.lockspace) in \(settings.leaseDirectory) \(isMade ? "made" : "is there already")\n")
+        try show(
+            "lockspace \(LeaseName.lockspace) in \(settings.leaseDirectory) \(isMade ? "made" : "is there already")\n")
     }
 }
 

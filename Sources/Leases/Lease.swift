@@ -92,6 +92,8 @@ public struct LeaseHolder: Equatable, Sendable {
         case believed
         /// There is one, and the lease contradicts it.
         case stale
+        /// There never is one, of a lease that was named explicitly.
+        case never
         /// There is none: the holder is no guest of Leasehold's, or one that took the lease this moment.
         case missing
     }
@@ -124,6 +126,7 @@ public struct LeaseHolder: Equatable, Sendable {
         switch record {
         case .believed: words.append(guest.map { "guest \($0)" } ?? "a guest without a name")
         case .stale: words.append("a holder whose record is stale")
+        case .never: words.append("a holder")
         case .missing: words.append("a holder that left no record (not Leasehold's: libvirt or another program)")
         }
         if let hostName { words.append("on host \(hostName)") }

@@ -155,10 +155,10 @@ struct HolderRecords {
         return holder
     }
 
-    // What goes into a line on somebody's terminal: short, and without control characters.
+    // What goes into a line on somebody's terminal: short, and nothing that moves its cursor.
     private func plain(_ value: JSON?) -> String? {
         guard case .string(let text) = value, !text.isEmpty, text.utf8.count <= 255,
-            text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f && !(0x80...0x9f ~= $0.value) })
+            text.hasSameBytes(as: text.printable)
         else { return nil }
         return text
     }

@@ -55,7 +55,11 @@ struct LeaseOwners {
     }
 
     private func recorded(_ request: LeaseRequest, _ owner: LeaseOwner, _ version: UInt64) -> LeaseHolder {
-        guard request.disk != nil else { return LeaseHolder() }
+        guard request.disk != nil else {
+            var holder = LeaseHolder()
+            holder.record = .never
+            return holder
+        }
         if let holder = records.holder(of: request, owner: owner, version: version) { return holder }
         if let holder = records.sharedHolder(of: request, owner: owner) { return holder }
         var holder = LeaseHolder()

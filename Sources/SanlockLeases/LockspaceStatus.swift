@@ -1,3 +1,4 @@
+import Glibc
 import Leases
 import Platform
 
@@ -105,6 +106,8 @@ public struct LockspaceAdministration: Sendable {
         if isJoined {
             do throws(SanlockCode) {
                 for host in try SanlockCalls.hosts(of: LeaseName.lockspace) { watched[host.id] = host }
+            } catch where error.number == -EAGAIN {
+                // Joined this moment: nobody was looked at yet.
             } catch {
                 throw LeaseFailure(error.outcome, detail: "the hosts can't be asked for: \(error.explanation)")
             }

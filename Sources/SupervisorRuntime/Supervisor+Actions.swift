@@ -41,8 +41,9 @@ extension Supervisor {
             emit(.leaseLost, [])
         case .announceEnd(let end, let reason): announceEnd(end, reason)
         case .releaseLeases:
-            worker.perform { [driver, leases] in
-                driver.removeRecords(leases)
+            // Of leases that were lost, and not given back, others have to hear whose they were.
+            worker.perform { [driver, leases, areLeasesLost] in
+                if !areLeasesLost { driver.removeRecords(leases) }
                 return .released(Result { () throws(LeaseFailure) in try driver.releaseAll() })
             }
         case .startTimer(let timer, let seconds): loop.start(.supervision(timer), seconds: seconds)

@@ -22,7 +22,7 @@ struct LeaseList: ParsableCommand {
         for entry in entries {
             table.add([
                 entry.disk?.printable ?? "-", entry.name, entry.mode?.rawValue ?? "-", entry.holder?.host ?? "-",
-                entry.holder?.guest?.printable ?? "-", entry.holder?.since ?? "-", entry.stateText,
+                entry.holder?.guest?.printable ?? "-", entry.holder?.since?.printable ?? "-", entry.stateText,
             ])
         }
         try show(table.text)
@@ -39,7 +39,7 @@ struct LeaseShow: ParsableCommand {
 
     func run() throws {
         let directory = LeaseDirectory(settings: try settings.sanlock())
-        let disk = absolute(disk)
+        let disk = try absolute(disk)
         let entry = try working { _ in directory.entry(ofDisk: disk) }
         guard entry.state != .missing else {
             throw Problem(
@@ -52,7 +52,7 @@ struct LeaseShow: ParsableCommand {
         if let holder = entry.holder {
             facts.append(("Mode", entry.mode?.rawValue ?? "-"))
             facts.append(("Host", holder.host))
-            facts.append(("Guest", holder.guest ?? holder.recordText))
+            facts.append(("Guest", holder.guest ?? "- (\(holder.recordText))"))
             if let uuid = holder.uuid { facts.append(("UUID", uuid)) }
             if let pid = holder.pid { facts.append(("Supervisor", String(pid))) }
             if let since = holder.since { facts.append(("Since", since)) }
@@ -67,7 +67,8 @@ struct LeaseShow: ParsableCommand {
 }
 
 /// A disk's path as the leases are named by it.
-func absolute(_ path: String) -> String {
+func absolute(_ path: String) throws -> String {
+    if path.isEmpty { throw ValidationError("a disk's path can't be empty") }
     let plain = path.startsWithBytes(of: "file:") ? String(path.dropFirst(5)) : path
     return plain.startsWithBytes(of: "/") ? plain : "\(Directory.current)/\(plain)"
 }
@@ -101,7 +102,7 @@ extension LeaseEntry {
             object["uuid"] = holder.uuid.map(JSON.string)
             object["pid"] = holder.pid.map { .integer(Int64($0)) }
             object["since"] = holder.since.map(JSON.string)
-            object["record"] = .string(holder.recordText)
+            object["record"] = .string(holder.recordWord)
             object["freeWithin"] = holder.freeWithinSeconds.map { .number($0) }
         }
         if !sharingHosts.isEmpty {
@@ -121,12 +122,21 @@ extension LeaseHolder {
         return hostName.map { "\($0.printable) (\(id))" } ?? id
     }
 
+    /// The same for programs.
+    var recordWord: String {
+        switch record {
+        case .believed: "believed"
+        case .stale: "stale"
+        case .missing, .never: "none"
+        }
+    }
+
     /// What the record is worth.
     var recordText: String {
         switch record {
         case .believed: "believed"
-        case .stale: "stale"
-        case .missing: "none"
+        case .stale: "stale record"
+        case .missing, .never: "no record: not Leasehold's"
         }
     }
 }

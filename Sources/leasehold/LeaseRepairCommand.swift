@@ -12,7 +12,7 @@ struct LeaseGrow: ParsableCommand {
 
     func run() throws {
         let settings = try settings.sanlock()
-        let disk = absolute(disk)
+        let disk = try absolute(disk)
         let hosts = try working { progress throws(LeaseFailure) in
             try LeaseRepair(LeaseDirectory(settings: settings)).grow(disk: disk, progress: progress)
         }
@@ -33,7 +33,7 @@ struct LeaseRepairCommand: ParsableCommand {
 
     func run() throws {
         let settings = try settings.sanlock()
-        let disk = absolute(disk)
+        let disk = try absolute(disk)
         guard isKnownUnused else {
             throw ValidationError(
                 "a repair gives the disk away under whoever uses it; make sure that no guest on any host does, then add "

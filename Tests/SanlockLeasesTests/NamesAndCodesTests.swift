@@ -63,7 +63,9 @@ import Testing
                 #"{"disk":"/d","hostId":3,"lver":5,"guest":"a\nb"}"#, String(repeating: " ", count: 70_000) + "{}",
             ] {
                 try Data(text.utf8).write(to: URL(fileURLWithPath: "\(directory)/abc.json"))
-                #expect(records.holder(of: request, owner: LeaseOwner(id: 3, generation: 1), version: 5) == nil, "\(text.prefix(60))")
+                #expect(
+                    records.holder(of: request, owner: LeaseOwner(id: 3, generation: 1), version: 5) == nil,
+                    "\(text.prefix(60))")
             }
         }
     }

@@ -22,6 +22,12 @@ public struct Descriptor: ~Copyable, Sendable {
         return number
     }
 
+    /// Whether the other end of a connection is gone.
+    public var hasHungUp: Bool {
+        var wait = pollfd(fd: number, events: 0, revents: 0)
+        return poll(&wait, 1, 0) > 0
+    }
+
     /// Reads what is there, up to the buffer's size. Empty: end of file. Nil: nothing yet (a non-blocking descriptor).
     public borrowing func read(into buffer: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int? {
         do throws(SystemError) {

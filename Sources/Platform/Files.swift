@@ -208,6 +208,11 @@ public enum Files {
         return true
     }
 
+    /// Gives a file a second name, which must be free.
+    public static func link(_ path: String, as new: String) throws(SystemError) {
+        try checked("link", on: new) { Glibc.link(path, new) }
+    }
+
     /// Puts a file in another's place, or under a new name, in one step.
     public static func rename(_ path: String, to new: String) throws(SystemError) {
         try checked("rename", on: new) { Glibc.rename(path, new) }
@@ -253,6 +258,17 @@ public enum Files {
     public static func synchronize(_ path: String) throws(SystemError) {
         let file = try open(path, O_RDONLY)
         try checked("fsync", on: path) { fsync(file.number) }
+    }
+
+    /// Writes a file's first bytes past every cache and through to its storage; a multiple of 4096.
+    public static func writeDirect(_ bytes: [UInt8], to path: String) throws(SystemError) {
+        let flags = O_WRONLY | O_SYNC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW
+        let file = try open(path, flags | leasehold_o_direct)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 4096)
+        defer { buffer.deallocate() }
+        buffer.copyBytes(from: bytes)
+        let written = try checked("pwrite", on: path) { pwrite(file.number, buffer.baseAddress, bytes.count, 0) }
+        guard written == bytes.count else { throw SystemError("pwrite", on: path, number: EIO) }
     }
 
     private static func openForReading(_ path: String) throws(SystemError) -> Descriptor {

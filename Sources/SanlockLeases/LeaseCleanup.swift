@@ -19,8 +19,9 @@ public struct CleanupReport: Sendable {
 
 /// Removes the leases of disks that nobody uses. Safe against every start on every host at the same time.
 ///
-/// A lease is removed by whoever holds it, and never given back: the daemon finds no file to release. So nobody who has
-/// opened the file before can get it afterwards; he sees a holder, or nothing. Starts of Leasehold wait for the section.
+/// A lease is removed by whoever holds it, and never given back: the daemon has it under a name of the clean-up's own, and
+/// finds nothing there to release. So who has opened the file before sees a holder, or nothing. Starts of Leasehold wait
+/// for the section, and look afterwards whether what they took is still in place (docs/decisions/cleaning-up.md).
 public final class LeaseCleanup: Sendable {
     private let directory: LeaseDirectory
     private let settings: SanlockSettings
@@ -88,6 +89,7 @@ public final class LeaseCleanup: Sendable {
 
     private func remove(_ free: [LeaseRequest], progress: (Int) -> Void) throws(LeaseFailure) {
         if free.isEmpty { return }
+        try? directory.files.makeRecordDirectory()
         let size = SanlockCalls.resourcesPerCall
         batches.withLock { batches in
             batches = stride(from: 0, to: free.count, by: size).map { Array(free[$0..<min($0 + size, free.count)]) }
@@ -130,48 +132,109 @@ public final class LeaseCleanup: Sendable {
 
     private func remove(_ batch: [LeaseRequest], _ client: borrowing Descriptor) {
         do throws(SystemError) {
-            let names = batch.map(\.resource.name)
-            guard let section = try LeaseSection(of: names, in: directory.files, waitingSeconds: 0) else {
-                return singly(batch, client)
+            guard let refusal = try attempt(batch, client) else { return }
+            // Of several one may be in the way.
+            guard batch.count == 1 else {
+                for request in batch { remove([request], client) }
+                return
             }
-            defer { _ = section }
-            do throws(SanlockCode) { try SanlockCalls.acquire(batch, on: client.number) } catch {
-                if batch.count > 1 { return singly(batch, client) }
-                return count(batch[0], refusal: error)
-            }
-            for request in batch { unlink(request) }
-            // The daemon finds nothing at the path, which is what leaves the file held for good.
-            try? SanlockCalls.release(batch, on: client.number)
+            count(batch[0], refusal)
         } catch {
-            let reason = "the section's lock can't be had: \(error.message)"
+            let reason = error.message
             report.withLock { report in report.failures += batch.map { ($0.resource.path, reason) } }
         }
     }
 
-    private func singly(_ batch: [LeaseRequest], _ client: borrowing Descriptor) {
-        guard batch.count > 1 else { return report.withLock { $0.inUse += 1 } }
-        for request in batch { remove([request], client) }
+    /// Why a batch was not removed.
+    private enum Refusal {
+        /// Somebody has the section of one of them.
+        case busy
+        /// sanlock's answer.
+        case code(SanlockCode)
     }
 
-    private func count(_ request: LeaseRequest, refusal: SanlockCode) {
+    private func attempt(_ batch: [LeaseRequest], _ client: borrowing Descriptor) throws(SystemError) -> Refusal? {
+        let names = batch.map(\.resource.name)
+        guard let section = try LeaseSection(of: names, in: directory.files, waitingSeconds: 0) else { return .busy }
+        defer { _ = section }
+        let links = batch.map(link)
+        defer { for link in links where link.isOwn { try? Files.remove(link.request.resource.path) } }
+        do throws(SanlockCode) {
+            try SanlockCalls.acquire(links.map(\.request), on: client.number)
+        } catch {
+            return .code(error)
+        }
+        // Where the daemon finds nothing at the path any more the file stays held, for good.
+        defer { try? SanlockCalls.release(links.map(\.request), on: client.number) }
+        try raiseVersion(over: links.map(\.request))
+        for (request, link) in zip(batch, links) { unlink(request, link, client) }
+        return nil
+    }
+
+    // A name for the daemon that nobody else makes a file under. On storage without second names it is the lease's own.
+    private func link(_ request: LeaseRequest) -> (request: LeaseRequest, isOwn: Bool) {
+        var linked = request
+        linked.resource.path =
+            "\(settings.recordDirectory)/clean.\(settings.hostId ?? 0).\(getpid()).\(UInt32.random(in: 0...(.max)))"
+        do throws(SystemError) {
+            try Files.link(request.resource.path, as: linked.resource.path)
+            return (linked, true)
+        } catch {
+            return (request, false)
+        }
+    }
+
+    private func raiseVersion(over requests: [LeaseRequest]) throws(SystemError) {
+        var highest: UInt64 = 0
+        for request in requests {
+            let bytes = try Files.readDirect(request.resource.path, offset: 0, count: 4096)
+            if case .whole(let leader) = LeaseContent(bytes[...], isCutShort: false) {
+                highest = max(highest, leader.version)
+            }
+        }
+        let versions = LeaseVersions(settings: settings)
+        guard highest > versions.highest() else { return }
+        guard let section = try LeaseSection(of: [LeaseVersions.section], in: directory.files, waitingSeconds: 10) else {
+            throw SystemError("lock", on: LeaseVersions.section, number: EAGAIN)
+        }
+        defer { _ = section }
+        try versions.raise(to: highest)
+    }
+
+    private func count(_ request: LeaseRequest, _ refusal: Refusal) {
         report.withLock { report in
-            switch refusal.outcome {
+            guard case .code(let code) = refusal else {
+                report.inUse += 1
+                return
+            }
+            switch code.outcome {
             case .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .beingReleased, .orphaned: report.inUse += 1
             // Somebody else's clean-up was faster.
             case .leaseFileMissing: break
             case .leaseFileUnusable: report.damaged += 1
-            default: report.failures.append((request.resource.path, refusal.explanation))
+            default: report.failures.append((request.resource.path, code.explanation))
             }
         }
     }
 
-    private func unlink(_ request: LeaseRequest) {
+    private func unlink(
+        _ request: LeaseRequest, _ link: (request: LeaseRequest, isOwn: Bool), _ client: borrowing Descriptor
+    ) {
+        // With the daemon gone the lease may be another host's by now.
+        guard !client.hasHungUp else {
+            return report.withLock { $0.failures.append((request.resource.path, "the sanlock daemon ended")) }
+        }
+        let here = try? Files.kind(of: request.resource.path)?.inode
+        guard let here, here == (try? Files.kind(of: link.request.resource.path)?.inode) else {
+            return report.withLock { $0.inUse += 1 }
+        }
         // A record of a holder that is gone: who has the lease now is this process.
         for file in recordFiles[request.resource.name] ?? [] {
             try? Files.remove("\(settings.recordDirectory)/\(file)")
         }
         do throws(SystemError) {
             try Files.remove(request.resource.path)
+            if link.isOwn { try Files.remove(link.request.resource.path) }
             report.withLock { $0.removed += 1 }
         } catch {
             report.withLock { $0.failures.append((request.resource.path, error.message)) }
@@ -187,7 +250,7 @@ public final class LeaseCleanup: Sendable {
         let folder = settings.recordDirectory
         guard let now = try? Files.kind(of: folder)?.changedSeconds else { return }
         for name in (try? Files.names(in: folder)) ?? [] {
-            guard name.hasPrefix("new.") || name.hasSuffix(".new"),
+            guard name.hasPrefix("new.") || name.hasPrefix("clean.") || name.hasSuffix(".new"),
                 let kind = try? Files.kind(of: "\(folder)/\(name)"), kind.isRegular,
                 kind.changedSeconds + LeaseCleanup.abandonedSeconds < now
             else { continue }

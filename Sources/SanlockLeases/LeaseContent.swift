@@ -115,10 +115,26 @@ enum LeaseContent: Equatable {
         let present = min(hosts, bytes.count / sectorBytes - 2)
         guard present > 0 else { return [] }
         return (1...present).compactMap { host in
-            let block = (host + 1) * sectorBytes + 128
-            guard fields.integer(at: block, UInt32.self) & 1 != 0 else { return nil }
-            return LeaseOwner(id: UInt64(host), generation: fields.integer(at: block + 8, UInt64.self))
+            let slot = (host + 1) * sectorBytes
+            guard fields.integer(at: slot + sharedMark, UInt32.self) & 1 != 0 else { return nil }
+            return LeaseOwner(id: UInt64(host), generation: fields.integer(at: slot + sharedMark + 8, UInt64.self))
         }
+    }
+
+    private static let sharedMark = 128
+
+    /// Whether a host's slot, from its first byte, is marked as sharing the lease.
+    static func isSharing(_ slot: ArraySlice<UInt8>) -> Bool {
+        LittleEndian(slot).integer(at: sharedMark, UInt32.self) & 1 != 0
+    }
+
+    /// The first bytes of a free lease with another version, its checksum made anew.
+    static func setting(version: UInt64, in leader: [UInt8]) -> [UInt8] {
+        var leader = leader
+        for index in 0..<8 { leader[48 + index] = UInt8(truncatingIfNeeded: version >> (8 * UInt64(index))) }
+        let sum = CRC32C.leader(leader.prefix(checksummedBytes))
+        for index in 0..<4 { leader[168 + index] = UInt8(truncatingIfNeeded: sum >> (8 * UInt32(index))) }
+        return leader
     }
 }
 

@@ -34,6 +34,7 @@ struct LeaseFiles {
             var resource = request.resource
             resource.path = aside
             try SanlockCalls.writeResource(resource, sizes: sizes, hosts: Int32(hosts()))
+            try LeaseVersions(settings: settings).begin(aside)
         }
     }
 

@@ -39,8 +39,7 @@ extension SanlockDriver {
         var mended = 0
         while true {
             do throws(RefusedLease) {
-                try acquireAll(requests)
-                return held(requests)
+                return try take(requests)
             } catch {
                 try? releaseAll()
                 guard error.request.disk != nil else { throw failure(error) }
@@ -89,7 +88,38 @@ extension SanlockDriver {
         }
     }
 
-    func acquireAll(_ requests: [LeaseRequest]) throws(RefusedLease) {
+    /// Takes all of them, and makes sure that they are the ones that others will ask for.
+    func take(_ requests: [LeaseRequest]) throws(RefusedLease) -> [HeldLease] {
+        try acquireAll(requests)
+        let held = held(requests)
+        for lease in held where !isInPlace(lease) {
+            // The file was removed while the daemon had it open, and what it took is nobody else's business any more.
+            throw RefusedLease(request: lease.request, code: SanlockCode(number: -ENOENT))
+        }
+        return held
+    }
+
+    // Whoever removes the file after this look has to take the lease first. Only automatic leases are ever removed.
+    private func isInPlace(_ lease: HeldLease) -> Bool {
+        guard lease.request.disk != nil, let hostId = settings.hostId else { return true }
+        let path = lease.request.resource.path
+        let bytes: [UInt8]
+        do throws(SystemError) { bytes = try Files.readDirect(path, offset: 0, count: 4096) } catch {
+            // Not this user's to read: the daemon's then.
+            guard error.number == EACCES else { return false }
+            return (try? SanlockCalls.owners(of: lease.request.resource))?.hosts.contains { $0.id == hostId } ?? false
+        }
+        guard case .whole(let leader) = LeaseContent(bytes[...], isCutShort: false) else { return false }
+        if lease.request.mode == .exclusive {
+            return leader.owner == hostId && (lease.version == nil || leader.version == lease.version)
+        }
+        let slot = (Int(hostId) + 1) * leader.sectorBytes
+        let block = slot & ~4095
+        guard let slots = try? Files.readDirect(path, offset: Int64(block), count: 4096) else { return false }
+        return LeaseContent.isSharing(slots.dropFirst(slot - block))
+    }
+
+    private func acquireAll(_ requests: [LeaseRequest]) throws(RefusedLease) {
         for some in SanlockDriver.calls(for: requests) {
             do throws(SanlockCode) {
                 asked.withLock { $0 += some }
@@ -121,7 +151,7 @@ extension SanlockDriver {
         }
     }
 
-    func held(_ requests: [LeaseRequest]) -> [HeldLease] {
+    private func held(_ requests: [LeaseRequest]) -> [HeldLease] {
         let versions = (try? SanlockCalls.versions(of: pid)) ?? [:]
         return requests.map { request in
             if request.mode == .shared { return HeldLease(request: request, version: nil) }

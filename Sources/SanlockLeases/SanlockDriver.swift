@@ -62,8 +62,7 @@ public final class SanlockDriver: LeaseDriver {
             if !membership.isJoined() { try membership.join(progress: progress) }
         }
         do throws(RefusedLease) {
-            try acquireAll(requests)
-            return held(requests)
+            return try take(requests)
         } catch {
             try? releaseAll()
             return try acquireWithCare(requests, automatic, after: error, progress)

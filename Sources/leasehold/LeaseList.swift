@@ -17,6 +17,7 @@ struct LeaseList: ParsableCommand {
         let entries = try working { progress throws(LeaseFailure) in
             try directory.entries { progress(bar("leases", $0, of: $1)) }
         }
+            .sorted { ($0.disk == nil ? 1 : 0, $0.disk ?? $0.name) < ($1.disk == nil ? 1 : 0, $1.disk ?? $1.name) }
         if json { return try show(JSON.array(entries.map(\.json)).prettyDescription + "\n") }
         var table = Table(["DISK", "LEASE", "MODE", "HOST", "GUEST", "SINCE", "STATE"])
         for entry in entries {

@@ -1,0 +1,40 @@
+import Glibc
+import Platform
+
+/// A lease that was removed and is made again begins with a version that it never had: who remembers one (a guest that gave
+/// its lease back for a while) must not meet it again, and what a daemon writes late of the old lease must count as old.
+///
+/// `.leasehold/highest-version` is the highest version that any lease had that a clean-up removed.
+struct LeaseVersions {
+    let settings: SanlockSettings
+
+    /// The section in which the number is raised.
+    static let section = "highest-version"
+
+    private var path: String { "\(settings.recordDirectory)/highest-version" }
+
+    /// The number; 0 where no lease was ever removed.
+    func highest() -> UInt64 {
+        let text = (try? Files.read(path, limit: 32)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        return UInt64(text.prefix { $0 != "\n" }) ?? 0
+    }
+
+    /// Raises it, by whoever has its section.
+    func raise(to version: UInt64) throws(SystemError) {
+        guard version > highest() else { return }
+        try Files.writeWhole(Array("\(version)\n".utf8), to: path)
+    }
+
+    /// Sets the first version of a lease that was made aside just now.
+    func begin(_ aside: String) throws(SanlockCode) {
+        let highest = highest()
+        if highest == 0 { return }
+        do throws(SystemError) {
+            let bytes = try Files.readDirect(aside, offset: 0, count: 4096)
+            guard bytes.count == 4096 else { throw SystemError("read", on: aside, number: EIO) }
+            try Files.writeDirect(LeaseContent.setting(version: highest, in: bytes), to: aside)
+        } catch {
+            throw SanlockCode(number: -error.number)
+        }
+    }
+}

@@ -1,11 +1,29 @@
 extension LeaseFailure {
+    /// Whether somebody waits for a busy lease.
+    public enum Patience: Sendable {
+        /// Not yet.
+        case none
+        /// He did.
+        case over
+        /// It can't be waited for.
+        case unknown
+
+        fileprivate var advice: String? {
+            switch self {
+            case .none: "--wait"
+            case .over: "wait longer"
+            case .unknown: nil
+            }
+        }
+    }
+
     /// Why, for a person: the disk, who holds it, the code, and what to do.
     ///
-    /// - Parameter waited: whether it was waited for already.
-    public func reason(waited: Bool) -> String {
+    /// - Parameter patience: what can be said about waiting for it.
+    public func reason(_ patience: Patience) -> String {
         guard let request else { return detail }
         let subject = request.subject
-        let advice = waited ? "stop it there, or wait longer" : "stop it there, or --wait"
+        let advice = (["stop it there"] + [patience.advice].compactMap { $0 }).joined(separator: ", or ")
         switch outcome {
         case .heldElsewhere, .heldWithoutRecord:
             let name = holder?.description ?? "a holder that can't be told"
@@ -14,7 +32,8 @@ extension LeaseFailure {
         case .deadNotExpired:
             let name = holder?.description ?? "a host"
             let when = holder?.freeWithinSeconds.map { "in at most \(Int($0.rounded(.up))) s" } ?? "later"
-            return "\(subject) was held by \(name), which is dead; it can be had \(when) (\(symbol)); --wait"
+            return "\(subject) was held by \(name), which is dead; it can be had \(when) (\(symbol))"
+                + (patience.advice.map { "; \($0)" } ?? "")
         case .beingReleased:
             return "\(subject) is still being released (\(symbol)); try again"
         case .orphaned, .sameDevice, .wrongVersion, .lockspaceGone, .hostIdInUse, .leaseFileMissing,

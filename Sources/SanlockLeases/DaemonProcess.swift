@@ -20,9 +20,14 @@ struct DaemonProcess {
 
     /// The daemon that libsanlock would find, asked by connecting; nil where none listens.
     init?() {
-        let directory = getenv("SANLOCK_RUN_DIR").map { String(cString: $0) } ?? "/run/sanlock"
-        guard let socket = try? UnixSocket.connect(to: "\(directory)/sanlock.sock") else { return nil }
+        guard let socket = try? DaemonProcess.connect() else { return nil }
         self.init(connectedTo: socket.number)
+    }
+
+    /// Connects where libsanlock would.
+    static func connect() throws(SystemError) -> Descriptor {
+        let directory = getenv("SANLOCK_RUN_DIR").map { String(cString: $0) } ?? "/run/sanlock"
+        return try UnixSocket.connect(to: "\(directory)/sanlock.sock")
     }
 
     /// The name that it gives this host in a lockspace, where it was told one; otherwise it makes one up at each start.

@@ -6,6 +6,8 @@ import Platform
 public struct HostIdClash: Sendable {
     /// The host that wanted to join.
     public let hostName: String
+    /// The one that used the id; nil where its name could not be read.
+    public let usedBy: String?
     /// When, RFC 3339.
     public let time: String
 
@@ -27,6 +29,11 @@ public struct HostIdClash: Sendable {
             Array((JSON.object(object).prettyDescription + "\n").utf8), to: path(settings, hostId))
     }
 
+    /// Takes the note back: the host that has the id joined anew, and whoever wanted it has another one or says so again.
+    static func remove(settings: SanlockSettings, hostId: UInt64) {
+        try? Files.remove(path(settings, hostId))
+    }
+
     /// The note about a host id; nil where there is none.
     static func read(settings: SanlockSettings, hostId: UInt64) -> HostIdClash? {
         guard let bytes = try? Files.read(path(settings, hostId), limit: 4096),
@@ -34,6 +41,8 @@ public struct HostIdClash: Sendable {
             case .string(let name)? = object["hostName"], case .string(let time)? = object["time"],
             name.utf8.count <= 64, time.utf8.count <= 64
         else { return nil }
-        return HostIdClash(hostName: name.printable, time: time.printable)
+        var usedBy: String?
+        if case .string(let name)? = object["usedBy"], name.utf8.count <= 64 { usedBy = name.printable }
+        return HostIdClash(hostName: name.printable, usedBy: usedBy, time: time.printable)
     }
 }

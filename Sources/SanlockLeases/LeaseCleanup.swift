@@ -194,7 +194,8 @@ public final class LeaseCleanup: Sendable {
         }
         let versions = LeaseVersions(settings: settings)
         guard highest > versions.highest() else { return }
-        guard let section = try LeaseSection(of: [LeaseVersions.section], in: directory.files, waitingSeconds: 10) else {
+        guard let section = try LeaseSection(of: [LeaseVersions.section], in: directory.files, waitingSeconds: 10)
+        else {
             throw SystemError("lock", on: LeaseVersions.section, number: EAGAIN)
         }
         defer { _ = section }

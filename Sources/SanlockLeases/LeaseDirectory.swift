@@ -70,6 +70,13 @@ public struct LeaseDirectory: Sendable {
         name.utf8.count == 32 && name.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
     }
 
+    /// Throws where the daemon doesn't listen: libsanlock says of a file that is missing and of a daemon that is the same.
+    public static func checkDaemon() throws(LeaseFailure) {
+        do throws(SystemError) { _ = try DaemonProcess.connect() } catch {
+            throw SanlockCode(number: -error.number).connectionFailure
+        }
+    }
+
     /// The hosts of the lockspace as the daemon sees them; empty where it doesn't run or hasn't joined.
     func hosts() -> [UInt64: WatchedHost] { watch.look(at: LeaseName.lockspace) }
 
@@ -94,8 +101,9 @@ public struct LeaseDirectory: Sendable {
     }
 
     /// The lease of a disk.
-    public func entry(ofDisk disk: String) -> LeaseEntry {
-        entry(LeaseName.ofDisk(disk), disk: disk, hosts())
+    public func entry(ofDisk disk: String) throws(LeaseFailure) -> LeaseEntry {
+        try files.checkPresence()
+        return entry(LeaseName.ofDisk(disk), disk: disk, hosts())
     }
 
     /// What a disk's lease is asked for with.
@@ -133,6 +141,8 @@ public struct LeaseDirectory: Sendable {
                 case .whole: entry.problem = "is cut short"
                 }
             }
+        } catch  where error.number == ENOENT {
+            entry.state = .missing
         } catch {
             entry.problem = "can't be read: \(error.message)"
         }

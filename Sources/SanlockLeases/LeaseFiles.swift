@@ -49,6 +49,18 @@ struct LeaseFiles {
 
     /// Looks at the directory before anything else is asked, so that its absence is what the person hears of.
     func checkDirectory() throws(LeaseFailure) {
+        try checkPresence()
+        let path = settings.leaseDirectory
+        guard Files.isWritableDirectory(path) else {
+            throw LeaseFailure(
+                .leaseFileNotMade,
+                detail: "lease directory \(path) is not writable (\(SystemError.text(of: errno))); mount it writable, "
+                    + "or give this user the right to write there")
+        }
+    }
+
+    /// Only whether it is there.
+    func checkPresence() throws(LeaseFailure) {
         let path = settings.leaseDirectory
         let kind: Files.Kind?
         do throws(SystemError) { kind = try Files.kind(of: path) } catch {
@@ -61,12 +73,23 @@ struct LeaseFiles {
         guard kind.isDirectory else {
             throw LeaseFailure(.leaseFileNotMade, detail: "lease directory \(path) is no directory; set disk_lease_dir")
         }
-        guard Files.isWritableDirectory(path) else {
-            throw LeaseFailure(
-                .leaseFileNotMade,
-                detail: "lease directory \(path) is not writable (\(SystemError.text(of: errno))); mount it writable, "
-                    + "or give this user the right to write there")
+    }
+
+    /// A lease file has no slot for this host's id: which file, for how many, and the way out.
+    func hostIdTooLarge(_ request: LeaseRequest, _ code: SanlockCode) -> LeaseFailure {
+        let path = request.resource.path
+        let block = Int64(request.resource.offsetBytes) & ~4095
+        let bytes = (try? Files.readDirect(path, offset: block, count: 4096)) ?? []
+        var most = "fewer hosts"
+        if case .whole(let leader) = LeaseContent(bytes[...], isCutShort: false) {
+            most = "host ids up to \(leader.hosts)"
         }
+        let own = settings.hostId.map { "host id \($0)" } ?? "this host's id"
+        return LeaseFailure(
+            code.outcome, request: request,
+            detail:
+                "lease file \(path) has room for \(most), not for \(own) (\(code.symbol)); run leasehold lease grow "
+                + "'\(request.subject)' on a host whose id fits")
     }
 
     /// The file whose bytes are the sections' locks.

@@ -18,10 +18,17 @@ public struct LeaseRepair: Sendable {
     /// Whoever holds the old one goes on without knowing: it is for the caller to know that nobody does.
     /// - Returns: whether there was something to repair.
     public func repair(disk: String) throws(LeaseFailure) -> Bool {
+        try directory.files.checkDirectory()
+        try LeaseDirectory.checkDaemon()
         let request = directory.request(ofDisk: disk)
         let section = try self.section(request)
         defer { _ = section }
-        let entry = directory.entry(ofDisk: disk)
+        let entry = try directory.entry(ofDisk: disk)
+        if ((try? Files.kind(of: entry.path)) ?? nil)?.isDirectory == true {
+            throw LeaseFailure(
+                .leaseFileUnusable, request: request,
+                detail: "lease file \(entry.path) is a directory; remove it by hand")
+        }
         switch entry.state {
         case .held, .dead:
             throw LeaseFailure(
@@ -54,11 +61,12 @@ public struct LeaseRepair: Sendable {
         let membership = LockspaceMembership(settings: settings)
         try membership.checkHostId()
         try directory.files.checkDirectory()
+        try LeaseDirectory.checkDaemon()
         if !membership.isJoined() { try membership.join(progress: progress) }
         let request = directory.request(ofDisk: disk)
         let section = try self.section(request)
         defer { _ = section }
-        let entry = directory.entry(ofDisk: disk)
+        let entry = try directory.entry(ofDisk: disk)
         let path = request.resource.path
         guard entry.state != .missing else {
             throw LeaseFailure(
@@ -75,6 +83,8 @@ public struct LeaseRepair: Sendable {
             let client = Descriptor(adopting: try SanlockCalls.register())
             try SanlockCalls.acquire([request], on: client.number, hosts: UInt32(wanted))
             try SanlockCalls.release([request], on: client.number)
+        } catch  where error.outcome == .hostIdTooLarge {
+            throw directory.files.hostIdTooLarge(request, error)
         } catch {
             let holder = LeaseOwners(settings: settings, records: directory.records, watch: directory.watch)
                 .holder(of: request)

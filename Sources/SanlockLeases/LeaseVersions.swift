@@ -29,10 +29,12 @@ struct LeaseVersions {
     func begin(_ aside: String) throws(SanlockCode) {
         let highest = highest()
         if highest == 0 { return }
+        // Who still takes the removed one adds 1 to its version before he notices.
+        let first = highest + 1000
         do throws(SystemError) {
             let bytes = try Files.readDirect(aside, offset: 0, count: 4096)
             guard bytes.count == 4096 else { throw SystemError("read", on: aside, number: EIO) }
-            try Files.writeDirect(LeaseContent.setting(version: highest, in: bytes), to: aside)
+            try Files.writeDirect(LeaseContent.setting(version: first, in: bytes), to: aside)
         } catch {
             throw SanlockCode(number: -error.number)
         }

@@ -56,6 +56,7 @@ struct LockspaceMembership {
                 guard error.number == -EEXIST || error.number == -EINPROGRESS else { throw error }
                 guard try isJoined(waits: true) else { throw error }
             }
+            HostIdClash.remove(settings: settings, hostId: hostId)
         } catch {
             throw failure(error, hostId, path)
         }
@@ -76,7 +77,11 @@ struct LockspaceMembership {
             try files.make(files.lockspace)
             isMade = true
         }
-        guard let refusal = refusal(), refusal.isUnformatted else { return isMade }
+        guard let refusal = refusal() else { return isMade }
+        guard refusal.isUnformatted else {
+            throw LeaseFailure(
+                outcome(refusal), detail: "\(files.lockspace.subject) can't be used: \(refusal.explanation)")
+        }
         if !force { try checkNobodyHolds() }
         let section: LeaseSection?
         do throws(SystemError) {

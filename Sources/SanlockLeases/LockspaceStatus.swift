@@ -65,6 +65,7 @@ public struct LockspaceAdministration: Sendable {
     /// - Returns: whether one was made.
     public func initialize(force: Bool, progress: (LeaseProgress) -> Void) throws(LeaseFailure) -> Bool {
         try LeaseFiles(settings: settings).checkDirectory()
+        try LeaseDirectory.checkDaemon()
         return try membership.provide(force: force, progress)
     }
 
@@ -72,6 +73,7 @@ public struct LockspaceAdministration: Sendable {
     public func join(progress: (LeaseProgress) -> Void) throws(LeaseFailure) -> Bool {
         try membership.checkHostId()
         try LeaseFiles(settings: settings).checkDirectory()
+        try LeaseDirectory.checkDaemon()
         if membership.isJoined() { return false }
         try membership.join(progress: progress)
         return true
@@ -80,6 +82,7 @@ public struct LockspaceAdministration: Sendable {
     /// Leaves it. Returns false where this host wasn't in it. Refused while a process of this host has a lease in it.
     public func leave() throws(LeaseFailure) -> Bool {
         try membership.checkHostId()
+        try LeaseDirectory.checkDaemon()
         guard membership.isJoined(), let hostId = settings.hostId else { return false }
         let path = settings.lockspacePath
         do throws(SanlockCode) {
@@ -100,13 +103,14 @@ public struct LockspaceAdministration: Sendable {
 
     /// What is known of it and its hosts.
     public func status() throws(LeaseFailure) -> LockspaceStatus {
+        try LeaseFiles(settings: settings).checkPresence()
         let path = settings.lockspacePath
         let isJoined = membership.isJoined()
         var watched: [UInt64: WatchedHost] = [:]
         if isJoined {
             do throws(SanlockCode) {
                 for host in try SanlockCalls.hosts(of: LeaseName.lockspace) { watched[host.id] = host }
-            } catch where error.number == -EAGAIN {
+            } catch  where error.number == -EAGAIN {
                 // Joined this moment: nobody was looked at yet.
             } catch {
                 throw LeaseFailure(error.outcome, detail: "the hosts can't be asked for: \(error.explanation)")

@@ -46,6 +46,9 @@ struct SanlockCode: Error, Equatable {
     /// What libsanlock returns where the daemon ended in the middle of an answer. It is no errno: the daemon has no EPERM.
     static let connectionBroken: Int32 = -1
 
+    /// Whether something else than a file or a device has the path.
+    var isOfNoFile: Bool { [-EISDIR, -ELOOP, -ENOTDIR, -ENXIO, -ENODEV].contains(number) }
+
     /// Another host has this host's id.
     static let hostIdBusy = SANLK_HOSTID_BUSY
 
@@ -85,7 +88,7 @@ struct SanlockCode: Error, Equatable {
         case SANLK_DBLOCK_CHECKSUM:
             "it is damaged, or made for another sector size: a host's block has a wrong checksum"
         case SANLK_LEADER_MAGIC, -EMSGSIZE: "it is not formatted"
-        case -EISDIR, -ELOOP, -ENOTDIR, -ENXIO, -ENODEV: "it is no file that a lease can be in"
+        case _ where isOfNoFile: "it is no file that a lease can be in; remove it"
         default: "it is damaged or made for something else"
         }
     }

@@ -177,9 +177,9 @@ extension SanlockDriver {
         case .leaseFileUnusable:
             let failure = LeaseFailure(
                 code.outcome, request: request, detail: "lease file \(request.resource.path): \(code.explanation)")
-            return request.disk == nil ? failure : advisingRepair(failure, request)
+            return request.disk == nil || code.isOfNoFile ? failure : advisingRepair(failure, request)
         case .hostIdTooLarge:
-            return hostIdTooLarge(request, code)
+            return files.hostIdTooLarge(request, code)
         case .leaseFileMissing, .notPermitted:
             return LeaseFailure(
                 code.outcome, request: request, detail: "lease file \(request.resource.path): \(code.explanation)")
@@ -214,20 +214,5 @@ extension SanlockDriver {
             "; once no guest on any host uses the disk, leasehold lease repair '\(request.subject)' "
             + "--i-know-nobody-uses-it makes a new one"
         return failure
-    }
-
-    private func hostIdTooLarge(_ request: LeaseRequest, _ code: SanlockCode) -> LeaseFailure {
-        let path = request.resource.path
-        let bytes = (try? Files.readDirect(path, offset: Int64(request.resource.offsetBytes), count: 4096)) ?? []
-        var most = "fewer hosts"
-        if case .whole(let leader) = LeaseContent(bytes[...], isCutShort: false) {
-            most = "host ids up to \(leader.hosts)"
-        }
-        let own = settings.hostId.map { "host id \($0)" } ?? "this host's id"
-        return LeaseFailure(
-            code.outcome, request: request,
-            detail:
-                "lease file \(path) has room for \(most), not for \(own) (\(code.symbol)); run leasehold lease grow "
-                + "'\(request.subject)' on a host whose id fits")
     }
 }

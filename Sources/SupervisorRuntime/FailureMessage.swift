@@ -10,7 +10,7 @@ enum FailureMessage {
 
     private static func reason(_ failure: StartFailure, _ executable: String, _ waited: Bool) -> String {
         switch failure {
-        case .leases(let failure): failure.reason(waited: waited)
+        case .leases(let failure): failure.reason(waited ? .over : .none)
         case .leaseManagerSilent:
             "the sanlock daemon does not answer; see whether it is stopped or its storage hangs (sanlock client status)"
         case .program(let step, let number):

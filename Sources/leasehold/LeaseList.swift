@@ -14,10 +14,11 @@ struct LeaseList: ParsableCommand {
 
     func run() throws {
         let directory = LeaseDirectory(settings: try settings.sanlock())
+        sayWhereNoDaemonIs()
         let entries = try working { progress throws(LeaseFailure) in
             try directory.entries { progress(bar("leases", $0, of: $1)) }
         }
-            .sorted { ($0.disk == nil ? 1 : 0, $0.disk ?? $0.name) < ($1.disk == nil ? 1 : 0, $1.disk ?? $1.name) }
+        .sorted { ($0.disk == nil ? 1 : 0, $0.disk ?? $0.name) < ($1.disk == nil ? 1 : 0, $1.disk ?? $1.name) }
         if json { return try show(JSON.array(entries.map(\.json)).prettyDescription + "\n") }
         var table = Table(["DISK", "LEASE", "MODE", "HOST", "GUEST", "SINCE", "STATE"])
         for entry in entries {
@@ -41,7 +42,8 @@ struct LeaseShow: ParsableCommand {
     func run() throws {
         let directory = LeaseDirectory(settings: try settings.sanlock())
         let disk = try absolute(disk)
-        let entry = try working { _ in directory.entry(ofDisk: disk) }
+        sayWhereNoDaemonIs()
+        let entry = try working { _ throws(LeaseFailure) in try directory.entry(ofDisk: disk) }
         guard entry.state != .missing else {
             throw Problem(
                 Problem.notFound, "\(disk) has no lease in \(entry.path): no guest has used it since a clean-up")
@@ -64,6 +66,13 @@ struct LeaseShow: ParsableCommand {
         if let version = entry.version { facts.append(("Version", String(version))) }
         if let hosts = entry.hosts { facts.append(("Room for", "host ids up to \(hosts)")) }
         try show(factsText(facts))
+    }
+}
+
+/// Without a daemon, hosts can't be told to live. What the storage says is told all the same.
+func sayWhereNoDaemonIs() {
+    do throws(LeaseFailure) { try LeaseDirectory.checkDaemon() } catch {
+        try? Files.write(Array("leasehold: \(error.detail); nobody can say here which hosts live\n".utf8), to: 2)
     }
 }
 

@@ -13,6 +13,7 @@ struct LockspaceStatusCommand: ParsableCommand {
 
     func run() throws {
         let settings = try settings.sanlock()
+        sayWhereNoDaemonIs()
         let status = try working { _ throws(LeaseFailure) in
             try LockspaceAdministration(settings: settings).status()
         }
@@ -23,7 +24,14 @@ struct LockspaceStatusCommand: ParsableCommand {
             ("Joined", status.isJoined ? "yes" : "no"),
         ]
         if let clash = status.clash {
-            facts.append(("Clash", "\(clash.hostName) tried to join with the same host id at \(clash.time)"))
+            let other = clash.usedBy ?? "another host"
+            facts.append(
+                (
+                    "Clash",
+                    status.isJoined
+                        ? "\(clash.hostName) tried to join with the same host id at \(clash.time)"
+                        : "\(other) used this host id at \(clash.time), when \(clash.hostName) tried to join with it"
+                ))
         }
         var table = Table(["HOST ID", "NAME", "STATE", "LAST RENEWAL", "JOINED"])
         for host in status.hosts {
@@ -61,6 +69,7 @@ extension LockspaceStatus {
         if let clash {
             var note = JSON.Object()
             note["hostName"] = .string(clash.hostName)
+            note["usedBy"] = clash.usedBy.map(JSON.string)
             note["time"] = .string(clash.time)
             object["clash"] = .object(note)
         }

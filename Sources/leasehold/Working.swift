@@ -56,6 +56,6 @@ func bar(_ what: String, _ done: Int, of all: Int) -> LeaseProgress {
 extension Problem {
     /// A lease operation that failed.
     init(_ failure: LeaseFailure) {
-        self.init(ExitStatus.code(of: failure.outcome), failure.reason(waited: true))
+        self.init(ExitStatus.code(of: failure.outcome), failure.reason(.unknown))
     }
 }

@@ -5,7 +5,7 @@ import Platform
 ///
 /// The locks are single bytes of the file `devices` in the run directory, so only processes with the same run directory
 /// see each other's. They belong to the open file: a forked child shares them, and they go when the last process that
-/// has it open is dead. As long as a guest runs the file must not be removed.
+/// has it open is dead. The file goes with the last of them.
 ///
 /// The byte of a disk is `hash ^ (hash >> 62)` in its lower 62 bits, where the hash is 64-bit FNV-1a over the letter `b`
 /// and `st_rdev` of a block device, or the letter `f`, `st_dev` and `st_ino` of a file, each number in eight bytes with
@@ -21,6 +21,14 @@ public struct DeviceLocks: ~Copyable, Sendable {
     /// Nothing is locked yet.
     public init(in runDirectory: String) throws(SystemError) {
         locks = try RangeLock(on: "\(runDirectory)/devices")
+    }
+
+    /// Whether what is locked is what others will lock: the last one to leave may have removed the file meanwhile.
+    public var isInPlace: Bool { locks.isInPlace }
+
+    /// Removes the file if nobody else has anything locked in it. The locks are given up with the value.
+    public borrowing func leave() {
+        if (try? locks.tryLockAll()) == true, locks.isInPlace { locks.removeFile() }
     }
 
     /// Locks a disk, without waiting, until the last copy of the descriptor is closed. One that is locked here already

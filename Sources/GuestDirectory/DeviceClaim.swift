@@ -53,6 +53,15 @@ public final class DeviceClaim: Sendable {
     ///
     /// - Returns: the first disk that somebody has under another name.
     public func take() throws(SystemError) -> Conflict? {
+        while true {
+            do throws(SystemError) { return try takeOnce() } catch {
+                // The last of the other guests has just removed the file.
+                guard error.number == EAGAIN else { throw error }
+            }
+        }
+    }
+
+    private func takeOnce() throws(SystemError) -> Conflict? {
         let found = disks.compactMap { disk in DiskIdentity(of: disk.path).map { (disk: disk, identity: $0) } }
         for (index, one) in found.enumerated() where one.disk.isOpenedByCommand {
             if let other = found[..<index].first(where: {
@@ -73,7 +82,17 @@ public final class DeviceClaim: Sendable {
                     usleep(10_000)
                 }
             }
+            // Removed between the opening and the first lock: once more, in the one that is there now.
+            guard locks?.isInPlace == true else { throw SystemError("lock", on: directory.path, number: EAGAIN) }
             return nil
+        }
+    }
+
+    /// Gives the devices up, and leaves no file where nobody else has any. For the end, when nothing of the guest is left.
+    public func leave() {
+        locks.withLock { locks in
+            locks?.leave()
+            locks = nil
         }
     }
 

@@ -254,12 +254,6 @@ public enum Files {
         access(path, W_OK | X_OK) == 0
     }
 
-    /// Writes a file's content, or a directory's names, through to its storage.
-    public static func synchronize(_ path: String) throws(SystemError) {
-        let file = try open(path, O_RDONLY)
-        try checked("fsync", on: path) { fsync(file.number) }
-    }
-
     /// Writes a file's first bytes past every cache and through to its storage; a multiple of 4096.
     public static func writeDirect(_ bytes: [UInt8], to path: String) throws(SystemError) {
         let flags = O_WRONLY | O_SYNC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW
@@ -271,8 +265,13 @@ public enum Files {
         guard written == bytes.count else { throw SystemError("pwrite", on: path, number: EIO) }
     }
 
-    private static func openForReading(_ path: String) throws(SystemError) -> Descriptor {
+    private static func openForReading(
+        _ path: String, _ user: UInt32?, _ group: UInt32?
+    ) throws(SystemError) -> Descriptor {
         let flags = O_RDONLY | O_NONBLOCK | O_NOCTTY
+        if let user, let group {
+            return try open(path, flags | leasehold_o_direct, mode: 0, asUser: user, group: group)
+        }
         do throws(SystemError) { return try open(path, flags | leasehold_o_direct) } catch {
             guard error.number == EINVAL else { throw error }
         }
@@ -292,8 +291,14 @@ public enum Files {
 
     /// Bytes read past every cache, for what other hosts write. Offset and count are multiples of 4096; fewer come where
     /// the file ends. A file system without such reads gives what its cache has.
-    public static func readDirect(_ path: String, offset: Int64, count: Int) throws(SystemError) -> [UInt8] {
-        let file = try openForReading(path)
+    ///
+    /// - Parameters:
+    ///   - user: with whose rights, and `group`'s; nil: this process's own.
+    ///   - group: see `user`.
+    public static func readDirect(
+        _ path: String, offset: Int64, count: Int, asUser user: UInt32? = nil, group: UInt32? = nil
+    ) throws(SystemError) -> [UInt8] {
+        let file = try openForReading(path, user, group)
         guard try kind(of: file).holdsBytes else { throw SystemError.notRegular(path) }
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 4096)
         defer { buffer.deallocate() }

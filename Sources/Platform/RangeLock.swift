@@ -70,6 +70,30 @@ public struct RangeLock: ~Copyable, Sendable {
         return true
     }
 
+    /// Locks every byte alone, unless any is locked elsewhere.
+    public borrowing func tryLockAll() throws(SystemError) -> Bool {
+        do throws(SystemError) {
+            _ = try call(leasehold_set_lock, F_WRLCK, 0, count: 0, on: number)
+            return true
+        } catch {
+            guard error.number == EAGAIN || error.number == EACCES else { throw error }
+            return false
+        }
+    }
+
+    /// Whether the file is still the one at its path.
+    public var isInPlace: Bool {
+        var own = stat()
+        var there = stat()
+        return fstat(number, &own) == 0 && stat(path, &there) == 0 && own.st_ino == there.st_ino
+            && own.st_dev == there.st_dev
+    }
+
+    /// Removes the file, by whoever has all of it locked.
+    public borrowing func removeFile() {
+        unlink(path)
+    }
+
     /// Gives one byte back, for every process that shares the descriptor. One that isn't locked is as good as given back.
     public borrowing func unlock(offset: Int64) throws(SystemError) {
         _ = try call(leasehold_set_lock, F_UNLCK, offset, on: number)
@@ -84,13 +108,13 @@ public struct RangeLock: ~Copyable, Sendable {
 
     /// - Returns: the kind of the lock that is in the way, for a look; else what was asked for.
     private borrowing func call(
-        _ command: Int32, _ kind: Int32, _ offset: Int64, on number: Int32
+        _ command: Int32, _ kind: Int32, _ offset: Int64, count: Int64 = 1, on number: Int32
     ) throws(SystemError) -> Int32 {
         var lock = flock()
         lock.l_type = Int16(kind)
         lock.l_whence = Int16(SEEK_SET)
         lock.l_start = off_t(offset)
-        lock.l_len = 1
+        lock.l_len = off_t(count)
         try checked("fcntl", on: path) { fcntl(number, command, &lock) }
         return Int32(lock.l_type)
     }

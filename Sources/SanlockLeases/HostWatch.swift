@@ -29,9 +29,9 @@ final class HostWatch: Sendable {
 
     /// In how many seconds a host's leases can be had, at most, unless it renews.
     ///
-    /// - Parameter ioTimeoutSeconds: this host's own, in whose renewals the daemon notices.
-    func freeWithinSeconds(_ host: WatchedHost, ioTimeoutSeconds: UInt32) -> Double {
-        let noticed = 2 * Double(ioTimeoutSeconds == 0 ? 10 : ioTimeoutSeconds) + 2
+    /// - Parameter ioSeconds: this host's own io timeout, in whose renewals the daemon notices.
+    func freeWithinSeconds(_ host: WatchedHost, ioSeconds: Double) -> Double {
+        let noticed = 2 * ioSeconds + 2
         let sinceSeconds = sights.withLock { Clock.monotonicSeconds() - ($0[host.id]?.changedSeconds ?? 0) }
         let left = host.deadSeconds - sinceSeconds
         // What this process hasn't seen the daemon has: a host that it calls failing was silent for 8 io timeouts.

@@ -70,7 +70,14 @@ public final class LeaseCleanup: Sendable {
     // The lease, where it looks free.
     private func sort(_ name: String, _ hosts: [UInt64: WatchedHost]) -> LeaseRequest? {
         let path = "\(settings.leaseDirectory)/\(name)"
-        let kind = (try? Files.kind(of: path)) ?? nil
+        let kind: Files.Kind?
+        do throws(SystemError) {
+            kind = try Files.kind(of: path)
+            // Another clean-up was faster.
+            if kind == nil, Files.linkTarget(path) == nil { return nil }
+        } catch {
+            kind = nil
+        }
         guard LeaseDirectory.isLeaseName(name), kind?.isRegular == true else {
             report.withLock { $0.skipped += 1 }
             return nil
@@ -80,6 +87,7 @@ public final class LeaseCleanup: Sendable {
         case .free: return directory.request(name, disk: nil, .exclusive)
         case .held, .dead: report.withLock { $0.inUse += 1 }
         case .unformatted, .damaged: report.withLock { $0.damaged += 1 }
+        case .unreadable: report.withLock { $0.failures.append((path, entry.problem ?? "it can't be read")) }
         case .missing: break
         }
         return nil
@@ -102,19 +110,20 @@ public final class LeaseCleanup: Sendable {
             workers.append(worker)
             running += 1
         }
-        var failure: LeaseFailure?
+        var failures: [LeaseFailure] = []
         while running > 0 {
             usleep(20_000)
             for worker in workers {
                 for result in worker.takeResults() {
                     running -= 1
-                    failure = failure ?? result
+                    if let result { failures.append(result) }
                 }
             }
             progress(done.load(ordering: .relaxed))
         }
-        if workers.isEmpty { failure = LeaseFailure(.other, detail: "no thread could be started") }
-        if let failure { throw failure }
+        if workers.isEmpty { throw LeaseFailure(.other, detail: "no thread could be started") }
+        // What one of them couldn't do the others have done.
+        if failures.count == workers.count, let failure = failures.first { throw failure }
     }
 
     // One connection each: the daemon does one thing at a time for a client.
@@ -158,14 +167,22 @@ public final class LeaseCleanup: Sendable {
         guard let section = try LeaseSection(of: names, in: directory.files, waitingSeconds: 0) else { return .busy }
         defer { _ = section }
         let links = batch.map(link)
-        defer { for link in links where link.isOwn { try? Files.remove(link.request.resource.path) } }
+        var isReleased = true
+        defer {
+            if isReleased { for link in links where link.isOwn { try? Files.remove(link.request.resource.path) } }
+        }
         do throws(SanlockCode) {
             try SanlockCalls.acquire(links.map(\.request), on: client.number)
         } catch {
             return .code(error)
         }
-        // Where the daemon finds nothing at the path any more the file stays held, for good.
-        defer { try? SanlockCalls.release(links.map(\.request), on: client.number) }
+        // Where the daemon finds nothing at the path any more the file stays held, for good. Where it couldn't release in
+        // time it tries again later, by that path.
+        defer {
+            do throws(SanlockCode) { try SanlockCalls.release(links.map(\.request), on: client.number) } catch {
+                if error.outcome == .storageFailed { isReleased = false }
+            }
+        }
         try raiseVersion(over: links.map(\.request))
         for (request, link) in zip(batch, links) { unlink(request, link, client) }
         return nil
@@ -187,7 +204,7 @@ public final class LeaseCleanup: Sendable {
     private func raiseVersion(over requests: [LeaseRequest]) throws(SystemError) {
         var highest: UInt64 = 0
         for request in requests {
-            let bytes = try Files.readDirect(request.resource.path, offset: 0, count: 4096)
+            let bytes = try SharedFile.read(request.resource.path, offset: 0, count: 4096)
             if case .whole(let leader) = LeaseContent(bytes[...], isCutShort: false) {
                 highest = max(highest, leader.version)
             }
@@ -218,6 +235,12 @@ public final class LeaseCleanup: Sendable {
         }
     }
 
+    // The first sector, without what makes it a leader. The slots behind it stay: in them others see an owner.
+    private static func noLeader(_ path: String) throws(SystemError) -> [UInt8] {
+        let bytes = try SharedFile.read(path, offset: 0, count: 4096)
+        return [0, 0, 0, 0] + bytes.dropFirst(4).prefix(LittleEndian(bytes[...]).sectorBytes - 4)
+    }
+
     private func unlink(
         _ request: LeaseRequest, _ link: (request: LeaseRequest, isOwn: Bool), _ client: borrowing Descriptor
     ) {
@@ -235,7 +258,12 @@ public final class LeaseCleanup: Sendable {
         }
         do throws(SystemError) {
             try Files.remove(request.resource.path)
-            if link.isOwn { try Files.remove(link.request.resource.path) }
+            if link.isOwn {
+                // Who waits for this lease is to find none, should this host's stay in the lockspace end.
+                try? Files.writeDirect(
+                    LeaseCleanup.noLeader(link.request.resource.path), to: link.request.resource.path)
+                try Files.remove(link.request.resource.path)
+            }
             report.withLock { $0.removed += 1 }
         } catch {
             report.withLock { $0.failures.append((request.resource.path, error.message)) }

@@ -59,7 +59,7 @@ enum LeaseContent: Equatable {
         let timestamp = fields.integer(at: 152, UInt64.self)
         if magic == LeaseContent.clearedMagic {
             // Clearing writes no owner, and nothing into the slots.
-            let sharing = LeaseContent.sharing(bytes, sectorBytes: 512, hosts: 2000)
+            let sharing = LeaseContent.sharing(bytes, sectorBytes: fields.sectorBytes, hosts: 2000)
             let isFree = owner == 0 && timestamp == 0 && sharing.isEmpty
             self = isFree ? .unmade : .damaged("is marked as cleared while a host holds the lease")
             return
@@ -67,7 +67,7 @@ enum LeaseContent: Equatable {
         if isCutShort {
             // What still can be read of a holder counts, whatever the rest is worth.
             let isHeld = magic == LeaseContent.magic && timestamp != 0 && owner != 0
-            let sharing = LeaseContent.sharing(bytes, sectorBytes: 512, hosts: 2000)
+            let sharing = LeaseContent.sharing(bytes, sectorBytes: fields.sectorBytes, hosts: 2000)
             if isHeld {
                 self = .damaged("is cut short while host id \(owner) holds the lease")
             } else if let first = sharing.first?.id, magic == LeaseContent.magic {
@@ -89,17 +89,20 @@ enum LeaseContent: Equatable {
             self = .damaged("has a wrong checksum")
             return
         }
-        self = .whole(LeaseContent.leader(fields))
+        let leader = LeaseContent.leader(fields)
+        guard leader.sectorBytes == 512 || leader.sectorBytes == 4096,
+            (1...LockspaceSlots.mostHosts).contains(leader.hosts),
+            (leader.hosts + 2) * leader.sectorBytes <= leader.alignBytes
+        else {
+            self = .damaged("has sizes that no lease has")
+            return
+        }
+        self = .whole(leader)
     }
 
     private static func leader(_ fields: LittleEndian) -> LeaseLeader {
-        let flags = fields.integer(at: 8, UInt32.self)
-        let sectorBytes = Int(fields.integer(at: 12, UInt32.self))
-        // The flags say 1, 2, 4 or 8 MiB; where they don't it is the size that goes with the sector.
-        let mebibytes = Int((flags >> 4) & 0xf)
-        let alignBytes = mebibytes == 0 ? (sectorBytes == 4096 ? 8 << 20 : 1 << 20) : mebibytes << 20
-        return LeaseLeader(
-            sectorBytes: sectorBytes, alignBytes: alignBytes,
+        LeaseLeader(
+            sectorBytes: Int(fields.integer(at: 12, UInt32.self)), alignBytes: fields.alignBytes,
             hosts: Int(clamping: fields.integer(at: 16, UInt64.self)),
             ownerId: fields.integer(at: 32, UInt64.self), generation: fields.integer(at: 40, UInt64.self),
             version: fields.integer(at: 48, UInt64.self), lockspace: fields.text(at: 56, count: 48),
@@ -153,6 +156,16 @@ struct LittleEndian {
             value = (value << 8) | (position < bytes.endIndex ? Integer(truncatingIfNeeded: bytes[position]) : 0)
         }
         return value
+    }
+
+    /// Of a leader, the bytes of a sector; 512 where it doesn't say what can be.
+    var sectorBytes: Int { integer(at: 12, UInt32.self) == 4096 ? 4096 : 512 }
+
+    /// Of a leader, the bytes of the whole: its flags say 1, 2, 4 or 8 MiB; where they don't it is what goes with the
+    /// sector.
+    var alignBytes: Int {
+        let mebibytes = Int((integer(at: 8, UInt32.self) >> 4) & 0xf)
+        return mebibytes == 0 ? (sectorBytes == 4096 ? 8 << 20 : 1 << 20) : mebibytes << 20
     }
 
     func text(at offset: Int, count: Int) -> String {

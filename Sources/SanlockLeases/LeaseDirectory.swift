@@ -16,6 +16,8 @@ public struct LeaseEntry: Sendable {
         case unformatted
         /// It is no lease that can be used.
         case damaged
+        /// It can't be read, so nobody can say.
+        case unreadable
         /// There is no such file.
         case missing
     }
@@ -129,12 +131,12 @@ public struct LeaseDirectory: Sendable {
                 entry.state = .missing
                 return entry
             }
-            let first = try Files.readDirect(path, offset: 0, count: 4096)
+            let first = try SharedFile.read(path, offset: 0, count: 4096)
             switch LeaseContent(first[...], isCutShort: first.count < 4096) {
             case .whole(let leader): try judge(&entry, leader, hosts)
             case .damaged(let words): entry.problem = words
             case .unmade:
-                let all = try Files.readDirect(path, offset: 0, count: LockspaceSlots.Sizes.large.alignBytes)
+                let all = try SharedFile.read(path, offset: 0, count: LockspaceSlots.Sizes.large.alignBytes)
                 switch LeaseContent(all[...], isCutShort: all.count < LockspaceSlots.Sizes.usual.alignBytes) {
                 case .unmade: entry.state = .unformatted
                 case .damaged(let words): entry.problem = words
@@ -144,6 +146,7 @@ public struct LeaseDirectory: Sendable {
         } catch  where error.number == ENOENT {
             entry.state = .missing
         } catch {
+            entry.state = error.number == 0 || error.number == ELOOP ? .damaged : .unreadable
             entry.problem = "can't be read: \(error.message)"
         }
         return entry
@@ -156,16 +159,10 @@ public struct LeaseDirectory: Sendable {
             entry.problem = "is made for \(leader.lockspace.printable):\(leader.resource.printable)"
             return
         }
-        guard leader.sectorBytes == 512 || leader.sectorBytes == 4096, leader.hosts >= 1,
-            (leader.hosts + 2) * leader.sectorBytes <= leader.alignBytes
-        else {
-            entry.problem = "has sizes that no lease has"
-            return
-        }
         entry.hosts = leader.hosts
         entry.version = leader.version
         let wanted = ((leader.hosts + 2) * leader.sectorBytes + 4095) & ~4095
-        let bytes = try Files.readDirect(entry.path, offset: 0, count: wanted)
+        let bytes = try SharedFile.read(entry.path, offset: 0, count: wanted)
         guard bytes.count == wanted else {
             entry.problem = "is cut short"
             return

@@ -45,7 +45,7 @@ extension LeaseFiles {
     // libvirt makes a file under its name, empty at first, and has the daemon format whatever is under that name some
     // milliseconds later: a file of ours that got there in between would be formatted while it is held.
     private var graceSeconds: Double {
-        max(2, 2 * Double(settings.ioTimeoutSeconds == 0 ? 10 : settings.ioTimeoutSeconds))
+        max(2, 2 * settings.ioSeconds)
     }
 
     /// Looks at what sanlock refuses, and throws where it must not be replaced.
@@ -55,7 +55,7 @@ extension LeaseFiles {
             guard let kind = try Files.kind(of: wanted.path) else { return }
             guard kind.isRegular else { throw SystemError.notRegular(wanted.path) }
             let most = LockspaceSlots.Sizes.large.alignBytes
-            let bytes = try Files.readDirect(wanted.path, offset: 0, count: most)
+            let bytes = try SharedFile.read(wanted.path, offset: 0, count: most)
             problem = LeaseFiles.problem(bytes[...], isLockspace: wanted.path == settings.lockspacePath, code)
         } catch {
             throw LeaseFailure(.leaseFileUnusable, detail: "\(wanted.subject): \(error.message)")

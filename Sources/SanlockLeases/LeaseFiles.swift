@@ -3,7 +3,7 @@ import Leases
 import Platform
 
 /// The files of the lease directory. One appears under its name only when it is whole: made aside, formatted by the
-/// daemon, then linked; or renamed over one that sanlock refuses and that nothing was ever held through.
+/// daemon, then renamed to where nothing is; or over one that sanlock refuses and that shows no holder.
 struct LeaseFiles {
     let settings: SanlockSettings
 
@@ -79,7 +79,7 @@ struct LeaseFiles {
     func hostIdTooLarge(_ request: LeaseRequest, _ code: SanlockCode) -> LeaseFailure {
         let path = request.resource.path
         let block = Int64(request.resource.offsetBytes) & ~4095
-        let bytes = (try? Files.readDirect(path, offset: block, count: 4096)) ?? []
+        let bytes = (try? SharedFile.read(path, offset: block, count: 4096)) ?? []
         var most = "fewer hosts"
         if case .whole(let leader) = LeaseContent(bytes[...], isCutShort: false) {
             most = "host ids up to \(leader.hosts)"
@@ -156,7 +156,8 @@ struct LeaseFiles {
     }
 
     private func asidePath() -> String {
-        "\(settings.recordDirectory)/new.\(settings.hostId ?? 0).\(getpid()).\(UInt32.random(in: 0...(.max)))"
+        let mark = "\(LeaseFiles.boot)\(UInt32.random(in: 0...(.max)))"
+        return "\(settings.recordDirectory)/new.\(settings.hostId ?? 0).\(getpid()).\(mark)"
     }
 
     // Reserving the whole size shows a full file system here, in a name, and not in the daemon as an I/O error.
@@ -213,12 +214,17 @@ struct LeaseFiles {
         }
     }
 
+    private static let boot = "\((Boot.id ?? "none").prefix(8))-"
+
     // What a start of this host that was ended at it had made aside.
     private func removeAbandoned() {
         let prefix = "new.\(settings.hostId ?? 0)."
         for name in (try? Files.names(in: settings.recordDirectory)) ?? [] where name.utf8.starts(with: prefix.utf8) {
-            let pid = name.dropFirst(prefix.count).prefix { $0 != "." }
-            guard let pid = Int32(pid), pid != getpid(), ProcessIdentity(runningAs: pid) == nil else { continue }
+            let parts = name.dropFirst(prefix.count).split(separator: ".")
+            // Of this boot of this host, whoever else has its id.
+            guard parts.count == 2, parts[1].hasPrefix(LeaseFiles.boot), let pid = Int32(parts[0]), pid != getpid(),
+                ProcessIdentity(runningAs: pid) == nil
+            else { continue }
             try? Files.remove("\(settings.recordDirectory)/\(name)")
         }
     }

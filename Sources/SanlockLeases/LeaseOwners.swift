@@ -45,7 +45,7 @@ struct LeaseOwners {
         holder.liveness = first.liveness
         if first.liveness == .dead {
             holder.freeWithinSeconds = standing.compactMap { hosts[$0.owner.id] }.map {
-                watch.freeWithinSeconds($0, ioTimeoutSeconds: settings.ioTimeoutSeconds)
+                watch.freeWithinSeconds($0, ioSeconds: settings.ioSeconds)
             }.max()
         }
         // What sanlock wrote of the host goes before what a record says.

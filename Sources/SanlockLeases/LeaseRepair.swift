@@ -36,7 +36,13 @@ public struct LeaseRepair: Sendable {
                 detail: "the lease is whole and held (by its file)")
         case .free:
             return false
-        case .missing, .unformatted, .damaged:
+        case .missing:
+            try directory.files.make(directory.files.lease(request))
+            return true
+        case .unreadable:
+            throw LeaseFailure(
+                .notPermitted, request: request, detail: "lease file \(entry.path) \(entry.problem ?? "can't be read")")
+        case .unformatted, .damaged:
             break
         }
         let wanted = directory.files.lease(request)
@@ -79,10 +85,12 @@ public struct LeaseRepair: Sendable {
         }
         let wanted = directory.files.hosts()
         if hosts >= wanted { return hosts }
+        let client: Descriptor
+        do throws(SanlockCode) { client = Descriptor(adopting: try SanlockCalls.register()) } catch {
+            throw error.connectionFailure
+        }
         do throws(SanlockCode) {
-            let client = Descriptor(adopting: try SanlockCalls.register())
             try SanlockCalls.acquire([request], on: client.number, hosts: UInt32(wanted))
-            try SanlockCalls.release([request], on: client.number)
         } catch  where error.outcome == .hostIdTooLarge {
             throw directory.files.hostIdTooLarge(request, error)
         } catch {
@@ -90,7 +98,10 @@ public struct LeaseRepair: Sendable {
                 .holder(of: request)
             throw LeaseFailure(error.outcome, request: request, holder: holder, detail: error.explanation)
         }
-        return wanted
+        // The end of the connection gives it back, should this fail.
+        try? SanlockCalls.release([request], on: client.number)
+        // Another host that wrote for us in the same moment may have left the old number.
+        return try directory.entry(ofDisk: disk).hosts ?? hosts
     }
 
     private func section(_ request: LeaseRequest) throws(LeaseFailure) -> LeaseSection {

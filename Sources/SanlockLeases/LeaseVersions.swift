@@ -11,12 +11,16 @@ struct LeaseVersions {
     /// The section in which the number is raised.
     static let section = "highest-version"
 
+    private static let most: UInt64 = 1 << 48
+
     private var path: String { "\(settings.recordDirectory)/highest-version" }
 
     /// The number; 0 where no lease was ever removed.
     func highest() -> UInt64 {
         let text = (try? Files.read(path, limit: 32)).map { String(decoding: $0, as: UTF8.self) } ?? ""
-        return UInt64(text.prefix { $0 != "\n" }) ?? 0
+        let number = UInt64(text.prefix { $0 != "\n" }) ?? 0
+        // Not believed unchecked: versions must not come to their end.
+        return number < LeaseVersions.most ? number : 0
     }
 
     /// Raises it, by whoever has its section.
@@ -32,7 +36,7 @@ struct LeaseVersions {
         // Who still takes the removed one adds 1 to its version before he notices.
         let first = highest + 1000
         do throws(SystemError) {
-            let bytes = try Files.readDirect(aside, offset: 0, count: 4096)
+            let bytes = try SharedFile.read(aside, offset: 0, count: 4096)
             guard bytes.count == 4096 else { throw SystemError("read", on: aside, number: EIO) }
             try Files.writeDirect(LeaseContent.setting(version: first, in: bytes), to: aside)
         } catch {

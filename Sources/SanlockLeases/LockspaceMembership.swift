@@ -33,6 +33,28 @@ struct LockspaceMembership {
             LeaseName.lockspace, hostId: hostId, path: settings.lockspacePath, waits: waits)
     }
 
+    /// Looks whether the daemon renews in the file that is at the path now. In one that was removed or emptied since, other
+    /// hosts can't see that this one lives.
+    func checkOwnSlot() throws(LeaseFailure) {
+        guard let hostId = settings.hostId else { return }
+        let path = settings.lockspacePath
+        let slot = LockspaceSlots.slot(of: hostId, in: path)
+        let ioSeconds = slot.map { Double.ioSeconds($0.ioTimeoutSeconds) } ?? 0
+        if let slot, slot.timestamp != 0,
+            Clock.monotonicSeconds() - Double(slot.timestamp) < 8 * ioSeconds + LockspaceMembership.slackSeconds
+        {
+            return
+        }
+        throw LeaseFailure(
+            .lockspaceGone,
+            detail:
+                "the sanlock daemon has joined a lockspace file that is not at \(path) any more, or can't renew there; stop "
+                + "this host's guests, then leasehold lockspace leave, and start again")
+    }
+
+    // What fails to renew any longer the daemon has given up by itself.
+    private static let slackSeconds = 10.0
+
     /// Joins it, and makes it where it is missing or was never finished. Another process of this host may do so at the
     /// same time. Blocks for three io timeouts, or more than eight and a minute where this host's id was not given back.
     func join(progress: (LeaseProgress) -> Void) throws(LeaseFailure) {
@@ -110,6 +132,12 @@ struct LockspaceMembership {
         let directory = LeaseDirectory(settings: settings)
         for name in (try? directory.names()) ?? [] where LeaseDirectory.isLeaseName(name) {
             let entry = directory.entry(name, disk: nil, [:])
+            if entry.state == .unreadable {
+                throw LeaseFailure(
+                    .notPermitted,
+                    detail: "\(files.lockspace.subject) is missing or empty, and lease \(entry.path) "
+                        + "\(entry.problem ?? "can't be read"): nobody can say whether it is held")
+            }
             guard let hostId = entry.holder?.hostId else { continue }
             throw LeaseFailure(
                 .lockspaceGone,
@@ -139,8 +167,7 @@ struct LockspaceMembership {
         _ hostId: UInt64, _ path: String, _ progress: (LeaseProgress) -> Void
     ) throws(SanlockCode) {
         guard let first = LockspaceSlots.slot(of: hostId, in: path), first.timestamp != 0 else { return }
-        let ioTimeoutSeconds = first.ioTimeoutSeconds == 0 ? 10 : first.ioTimeoutSeconds
-        let watchSeconds = 2 * Double(ioTimeoutSeconds) + 1.5
+        let watchSeconds = 2 * Double.ioSeconds(first.ioTimeoutSeconds) + 1.5
         progress(
             LeaseProgress(
                 "seeing whether another host uses host id \(hostId), which was not given back",
@@ -164,10 +191,10 @@ struct LockspaceMembership {
     }
 
     private func joinSeconds(_ hostId: UInt64, _ path: String) -> Double {
-        let own = Double(settings.ioTimeoutSeconds == 0 ? 10 : settings.ioTimeoutSeconds)
+        let own = settings.ioSeconds
         guard let slot = LockspaceSlots.slot(of: hostId, in: path), slot.timestamp != 0 else { return 2 * own + 1 }
         // Not given back: sanlock waits until a watchdog is certain to have reset whoever had it.
-        let other = Double(slot.ioTimeoutSeconds == 0 ? 10 : slot.ioTimeoutSeconds)
+        let other = Double.ioSeconds(slot.ioTimeoutSeconds)
         return slot.name == ownName ? 2 * own + 1 : 8 * other + 60 + 2 * other + 1
     }
 

@@ -37,23 +37,26 @@ enum LockspaceSlots {
 
     /// The sizes of a lockspace; nil where it is none or can't be read.
     static func sizes(in path: String) -> Sizes? {
-        guard let block = try? Files.readDirect(path, offset: 0, count: blockBytes) else { return nil }
+        guard let block = try? SharedFile.read(path, offset: 0, count: blockBytes) else { return nil }
         return sizes(block[...])
     }
 
     /// What stands in a host's slot; nil where no host of that id was ever there, or it can't be read.
     static func slot(of hostId: UInt64, in path: String) -> LockspaceSlot? {
-        guard hostId >= 1, hostId <= UInt64(mostHosts), let sizes = sizes(in: path) else { return nil }
+        guard hostId >= 1, hostId <= UInt64(mostHosts),
+            let first = try? SharedFile.read(path, offset: 0, count: blockBytes), let sizes = sizes(first[...])
+        else { return nil }
         let offset = Int(hostId - 1) * sizes.sectorBytes
         let block = offset & ~(blockBytes - 1)
-        guard let bytes = try? Files.readDirect(path, offset: Int64(block), count: blockBytes) else { return nil }
+        if block == 0 { return slot(first.dropFirst(offset), hostId) }
+        guard let bytes = try? SharedFile.read(path, offset: Int64(block), count: blockBytes) else { return nil }
         return slot(bytes.dropFirst(offset - block), hostId)
     }
 
     /// The slots of all hosts that were ever there.
     static func all(in path: String) -> [LockspaceSlot] {
         guard let sizes = sizes(in: path),
-            let bytes = try? Files.readDirect(path, offset: 0, count: sizes.alignBytes)
+            let bytes = try? SharedFile.read(path, offset: 0, count: sizes.alignBytes)
         else { return [] }
         return all(bytes[...], sectorBytes: sizes.sectorBytes)
     }
@@ -74,9 +77,7 @@ enum LockspaceSlots {
         let fields = LittleEndian(bytes)
         let sectorBytes = Int(fields.integer(at: 12, UInt32.self))
         guard fields.integer(at: 0, UInt32.self) == magic, sectorBytes == 512 || sectorBytes == 4096 else { return nil }
-        let mebibytes = Int((fields.integer(at: 8, UInt32.self) >> 4) & 0xf)
-        let alignBytes = mebibytes == 0 ? (sectorBytes == 4096 ? 8 << 20 : 1 << 20) : mebibytes << 20
-        return Sizes(sectorBytes: sectorBytes, alignBytes: alignBytes)
+        return Sizes(sectorBytes: sectorBytes, alignBytes: fields.alignBytes)
     }
 
     private static func slot(_ bytes: ArraySlice<UInt8>, _ hostId: UInt64) -> LockspaceSlot? {

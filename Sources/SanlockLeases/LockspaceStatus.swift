@@ -120,7 +120,7 @@ public struct LockspaceAdministration: Sendable {
             guard try Files.kind(of: path) != nil else {
                 throw SystemError("missing; leasehold lockspace init makes it", on: path, number: 0)
             }
-            _ = try Files.readDirect(path, offset: 0, count: 4096)
+            _ = try SharedFile.read(path, offset: 0, count: 4096)
         } catch {
             throw LeaseFailure(.lockspaceGone, detail: "lockspace file \(error.message)")
         }
@@ -137,7 +137,7 @@ public struct LockspaceAdministration: Sendable {
     }
 
     private func host(_ slot: LockspaceSlot, _ watched: WatchedHost?, isOwn: Bool, _ now: Double) -> LockspaceHost {
-        let ioTimeoutSeconds = Double(slot.ioTimeoutSeconds == 0 ? 10 : slot.ioTimeoutSeconds)
+        let ioTimeoutSeconds = Double.ioSeconds(slot.ioTimeoutSeconds)
         var state = LockspaceHost.State.unknown
         var age: (least: Double, most: Double?) = (0, nil)
         if slot.timestamp == 0 {

@@ -170,13 +170,11 @@ enum SanlockCalls {
     }
 
     /// The hosts of a joined lockspace, as the daemon has watched them.
-    ///
-    /// - Parameter hostId: one of them; 0: all that were ever seen.
-    static func hosts(of lockspace: String, hostId: UInt64 = 0) throws(SanlockCode) -> [WatchedHost] {
+    static func hosts(of lockspace: String) throws(SanlockCode) -> [WatchedHost] {
         var list: UnsafeMutablePointer<sanlk_host>?
         var count: Int32 = 0
         var name = [CChar](lockspace.utf8CString)
-        try check(sanlock_get_hosts(&name, hostId, &list, &count, 0))
+        try check(sanlock_get_hosts(&name, 0, &list, &count, 0))
         defer { free(list) }
         guard let list else { return [] }
         return (0..<Int(count)).map { WatchedHost(list[$0]) }

@@ -13,7 +13,7 @@ extension SanlockDriver {
     /// How long to wait for somebody else who has a lease's section: longer than a whole mending takes, and shorter than
     /// a person waits for a host that hangs with it.
     private var sectionSeconds: Double {
-        30 + 4 * Double(settings.ioTimeoutSeconds == 0 ? 10 : settings.ioTimeoutSeconds)
+        30 + 4 * settings.ioSeconds
     }
 
     /// Once more, with the sections of the leases: nobody can clean them up, make or mend them meanwhile, so that what is
@@ -24,9 +24,18 @@ extension SanlockDriver {
     ) throws(LeaseFailure) -> [HeldLease] {
         let isOfAFile = refusal.code.outcome == .leaseFileMissing || refusal.code.isUnformatted
         let isJoining = refusal.code.outcome == .lockspaceGone
-        guard refusal.request.disk != nil, isOfAFile || isJoining || failure(refusal).isBusy else {
-            throw failure(refusal)
+        let isUncertain: Bool
+        if refusal.request.disk == nil {
+            isUncertain = false
+        } else if isOfAFile || isJoining {
+            isUncertain = true
+        } else {
+            // Whoever left a record that fits the lease is a guest, and no clean-up.
+            let failure = failure(refusal)
+            isUncertain = failure.isBusy && failure.holder?.record != .believed
         }
+        guard isUncertain else { throw failure(refusal) }
+        progress(LeaseProgress("whoever makes, mends or cleans up its leases", secondsAtMost: sectionSeconds))
         let section: LeaseSection?
         do throws(SystemError) {
             section = try LeaseSection(
@@ -92,7 +101,12 @@ extension SanlockDriver {
     func take(_ requests: [LeaseRequest]) throws(RefusedLease) -> [HeldLease] {
         try acquireAll(requests)
         let held = held(requests)
-        for lease in held where !isInPlace(lease) {
+        for lease in held {
+            do throws(SystemError) {
+                if try isInPlace(lease) { continue }
+            } catch  where error.number != ENOENT {
+                throw RefusedLease(request: lease.request, code: SanlockCode(number: -error.number))
+            } catch {}
             // The file was removed while the daemon had it open, and what it took is nobody else's business any more.
             throw RefusedLease(request: lease.request, code: SanlockCode(number: -ENOENT))
         }
@@ -100,13 +114,13 @@ extension SanlockDriver {
     }
 
     // Whoever removes the file after this look has to take the lease first. Only automatic leases are ever removed.
-    private func isInPlace(_ lease: HeldLease) -> Bool {
+    private func isInPlace(_ lease: HeldLease) throws(SystemError) -> Bool {
         guard lease.request.disk != nil, let hostId = settings.hostId else { return true }
         let path = lease.request.resource.path
         let bytes: [UInt8]
-        do throws(SystemError) { bytes = try Files.readDirect(path, offset: 0, count: 4096) } catch {
+        do throws(SystemError) { bytes = try SharedFile.read(path, offset: 0, count: 4096) } catch {
             // Not this user's to read: the daemon's then.
-            guard error.number == EACCES else { return false }
+            guard error.number == EACCES else { throw error }
             return (try? SanlockCalls.owners(of: lease.request.resource))?.hosts.contains { $0.id == hostId } ?? false
         }
         guard case .whole(let leader) = LeaseContent(bytes[...], isCutShort: false) else { return false }
@@ -115,7 +129,7 @@ extension SanlockDriver {
         }
         let slot = (Int(hostId) + 1) * leader.sectorBytes
         let block = slot & ~4095
-        guard let slots = try? Files.readDirect(path, offset: Int64(block), count: 4096) else { return false }
+        let slots = try SharedFile.read(path, offset: Int64(block), count: 4096)
         return LeaseContent.isSharing(slots.dropFirst(slot - block))
     }
 

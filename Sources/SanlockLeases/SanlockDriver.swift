@@ -60,6 +60,7 @@ public final class SanlockDriver: LeaseDriver {
             // A lockspace of this name that was joined from another file, or as another host, is not the one that the
             // other hosts guard these disks with.
             if !membership.isJoined() { try membership.join(progress: progress) }
+            try membership.checkOwnSlot()
         }
         do throws(RefusedLease) {
             return try take(requests)

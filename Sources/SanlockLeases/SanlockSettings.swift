@@ -28,9 +28,17 @@ public struct SanlockSettings: Equatable, Sendable {
         self.fileGroup = fileGroup
     }
 
+    /// The io timeout that is in force, as far as it is known here: sanlock's own is 10.
+    var ioSeconds: Double { Double.ioSeconds(ioTimeoutSeconds) }
+
     /// The lockspace's file.
     var lockspacePath: String { "\(leaseDirectory)/\(LeaseName.lockspace)" }
 
     /// Where files are made aside, and holders' records are.
     var recordDirectory: String { "\(leaseDirectory)/.leasehold" }
+}
+
+extension Double {
+    /// The seconds of an io timeout as sanlock stores it: 0 stands for its own, and it keeps a byte of it.
+    static func ioSeconds(_ stored: UInt32) -> Double { stored == 0 ? 10 : Double(min(stored, 255)) }
 }

@@ -34,5 +34,5 @@ struct WatchedHost {
 
     /// After how many seconds without a renewal other hosts may have its leases: the time in which a watchdog is certain to
     /// have reset it. Source: `calc_host_dead_seconds` in sanlock's `timeouts.c`, with the watchdog's usual 60 s.
-    var deadSeconds: Double { 8 * Double(ioTimeoutSeconds == 0 ? 10 : ioTimeoutSeconds) + 60 }
+    var deadSeconds: Double { 8 * Double.ioSeconds(ioTimeoutSeconds) + 60 }
 }

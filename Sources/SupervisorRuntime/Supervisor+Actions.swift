@@ -57,7 +57,10 @@ extension Supervisor {
         do throws(SystemError) {
             guard let conflict = try plan.devices?.take() else { return nil }
             let other = conflict.otherPath.map { "the same device as \($0)" } ?? "a device"
-            let holder = conflict.guest.map { "guest \($0) has on this host" }
+            let holder = conflict.guest.map { guest in
+                let pid = conflict.supervisorPid.map { " (supervisor pid \($0))" } ?? ""
+                return "guest \(guest)\(pid) has on this host"
+            }
             let own = conflict.otherPath == nil ? "another guest has on this host" : "this guest has as well"
             let request = plan.leases.first { $0.disk?.hasSameBytes(as: conflict.path) == true }
             return LeaseFailure(
@@ -214,6 +217,7 @@ extension Supervisor {
         for path in [plan.pidFile, plan.supervisorPidFile].compactMap({ $0 }) where child != nil {
             try? Files.remove(path)
         }
+        plan.devices?.leave()
         claim.remove()
         emit(.released, [.init("leasesFree", leasesFree ? "true" : "false")], isLast: true)
         for client in waiters { _ = client.send(Reply.exit(exit).message()) }

@@ -91,7 +91,7 @@ extension LeaseEntry {
         case .held where holder?.liveness == .unknown: "held (host not known to be alive)"
         case .dead:
             holder?.freeWithinSeconds.map { "host dead, free in at most \(Int($0.rounded(.up))) s" } ?? "host dead"
-        case .damaged, .unformatted: problem.map { "\(state.rawValue): it \($0)" } ?? state.rawValue
+        case .damaged, .unformatted, .unreadable: problem.map { "\(state.rawValue): it \($0)" } ?? state.rawValue
         case .held, .free, .missing: state.rawValue
         }
     }

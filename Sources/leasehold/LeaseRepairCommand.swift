@@ -1,5 +1,7 @@
 import ArgumentParser
+import ControlProtocol
 import Leases
+import Platform
 import SanlockLeases
 
 struct LeaseGrow: ParsableCommand {
@@ -9,6 +11,7 @@ struct LeaseGrow: ParsableCommand {
 
     @Argument(help: "The disk's path, as guests are given it.") var disk: String
     @OptionGroup var settings: ConfigurationOptions
+    @Flag(help: "Print an object.") var json = false
 
     func run() throws {
         let settings = try settings.sanlock()
@@ -16,7 +19,8 @@ struct LeaseGrow: ParsableCommand {
         let hosts = try working { progress throws(LeaseFailure) in
             try LeaseRepair(LeaseDirectory(settings: settings)).grow(disk: disk, progress: progress)
         }
-        try show("the lease of \(disk) has room for host ids up to \(hosts)\n")
+        if json { return try show(fact("hosts", .integer(Int64(hosts)))) }
+        try show("the lease of \(disk.printable) has room for host ids up to \(hosts)\n")
     }
 }
 
@@ -30,6 +34,7 @@ struct LeaseRepairCommand: ParsableCommand {
     @Argument(help: "The disk's path, as guests are given it.") var disk: String
     @Flag(name: .customLong("i-know-nobody-uses-it"), help: "Needed: nobody else can know.") var isKnownUnused = false
     @OptionGroup var settings: ConfigurationOptions
+    @Flag(help: "Print an object.") var json = false
 
     func run() throws {
         let settings = try settings.sanlock()
@@ -42,6 +47,8 @@ struct LeaseRepairCommand: ParsableCommand {
         let isRepaired = try working { _ throws(LeaseFailure) in
             try LeaseRepair(LeaseDirectory(settings: settings)).repair(disk: disk)
         }
-        try show(isRepaired ? "the lease of \(disk) is new\n" : "the lease of \(disk) is in order; nothing was done\n")
+        if json { return try show(fact("repaired", .bool(isRepaired))) }
+        let end = isRepaired ? "is new" : "is in order; nothing was done"
+        try show("the lease of \(disk.printable) \(end)\n")
     }
 }

@@ -21,6 +21,7 @@ struct LockspaceInit: ParsableCommand {
         help: "Also where leases are held that were taken through a lockspace that is lost.")
     var isKnownUnused = false
     @OptionGroup var settings: ConfigurationOptions
+    @Flag(help: "Print an object.") var json = false
 
     func run() throws {
         let settings = try settings.sanlock()
@@ -28,8 +29,10 @@ struct LockspaceInit: ParsableCommand {
         let isMade = try working { progress throws(LeaseFailure) in
             try LockspaceAdministration(settings: settings).initialize(force: isForced, progress: progress)
         }
+        if json { return try show(fact("made", .bool(isMade))) }
         try show(
-            "lockspace \(LeaseName.lockspace) in \(settings.leaseDirectory) \(isMade ? "made" : "is there already")\n")
+            "lockspace \(LeaseName.lockspace) in \(settings.leaseDirectory.printable) \(isMade ? "made" : "is there already")\n"
+        )
     }
 }
 
@@ -39,12 +42,14 @@ struct LockspaceJoin: ParsableCommand {
         discussion: "Takes three io timeouts; more than eight and a minute where this host's id was not given back.")
 
     @OptionGroup var settings: ConfigurationOptions
+    @Flag(help: "Print an object.") var json = false
 
     func run() throws {
         let settings = try settings.sanlock()
         let isNew = try working { progress throws(LeaseFailure) in
             try LockspaceAdministration(settings: settings).join(progress: progress)
         }
+        if json { return try show(fact("new", .bool(isNew))) }
         let hostId = settings.hostId.map(String.init) ?? "?"
         try show("\(isNew ? "joined" : "had joined") lockspace \(LeaseName.lockspace) as host id \(hostId)\n")
     }
@@ -55,6 +60,7 @@ struct LockspaceLeave: ParsableCommand {
         commandName: "leave", abstract: "Leave the lockspace; refused while guests of this host hold leases in it.")
 
     @OptionGroup var settings: ConfigurationOptions
+    @Flag(help: "Print an object.") var json = false
 
     func run() throws {
         let settings = try settings.sanlock()
@@ -62,6 +68,7 @@ struct LockspaceLeave: ParsableCommand {
             progress(LeaseProgress("leaving lockspace \(LeaseName.lockspace)", secondsAtMost: nil))
             return try LockspaceAdministration(settings: settings).leave()
         }
+        if json { return try show(fact("left", .bool(wasJoined))) }
         try show("\(wasJoined ? "left" : "had not joined") lockspace \(LeaseName.lockspace)\n")
     }
 }

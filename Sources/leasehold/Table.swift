@@ -1,3 +1,4 @@
+import ControlProtocol
 import Platform
 
 /// Facts of one thing, a line each, aligned.
@@ -6,6 +7,13 @@ func factsText(_ facts: [(String, String)]) -> String {
     return facts.reduce(into: "") { text, fact in
         text += "\(fact.0):\(String(repeating: " ", count: width - fact.0.count)) \(fact.1.printable)\n"
     }
+}
+
+/// One fact for programs.
+func fact(_ name: String, _ value: JSON) -> String {
+    var object = JSON.Object()
+    object[name] = value
+    return JSON.object(object).description + "\n"
 }
 
 /// Rows under headings, columns aligned.

@@ -120,6 +120,12 @@ public struct LeaseHolder: Equatable, Sendable {
     /// A holder of whom nothing is known.
     public init() {}
 
+    /// `guest db7 on host node3`, where there is little room.
+    public var shortDescription: String {
+        let place = hostName.map { "host \($0)" } ?? hostId.map { "host id \($0)" } ?? "a host"
+        return guest.map { "guest \($0) on \(place)" } ?? "a stranger on \(place)"
+    }
+
     /// `guest db7 on host node3 (host id 3) since …`.
     public var description: String {
         var words: [String] = []
@@ -127,7 +133,8 @@ public struct LeaseHolder: Equatable, Sendable {
         case .believed: words.append(guest.map { "guest \($0)" } ?? "a guest without a name")
         case .stale: words.append("a holder whose record is stale")
         case .never: words.append("a holder")
-        case .missing: words.append("a holder that left no record (not Leasehold's: libvirt or another program)")
+        case .missing:
+            words.append("a holder that left no record (libvirt or another program, unless it is just starting)")
         }
         if let hostName { words.append("on host \(hostName)") }
         if let hostId { words.append(hostName == nil ? "on host id \(hostId)" : "(host id \(hostId))") }

@@ -35,7 +35,7 @@ extension LeaseFailure {
             return "\(subject) was held by \(name), which is dead; it can be had \(when) (\(symbol))"
                 + (patience.advice.map { "; \($0)" } ?? "")
         case .beingReleased:
-            return "\(subject) is still being released (\(symbol)); try again"
+            return "\(subject) is being taken or released this moment (\(symbol)); try again"
         case .orphaned, .sameDevice, .wrongVersion, .lockspaceGone, .hostIdInUse, .leaseFileMissing,
             .leaseFileUnusable, .leaseFileNotMade, .hostIdTooLarge, .daemonUnreachable, .storageFailed,
             .notPermitted, .configurationWrong, .other:

@@ -126,10 +126,14 @@ public enum Files {
 
     /// Puts a file whole under its name: written aside in the same directory, then renamed over what is there.
     ///
-    /// - Parameter mode: permission bits of the new file, whatever the umask.
-    public static func writeWhole(_ bytes: [UInt8], to path: String, mode: mode_t = 0o644) throws(SystemError) {
+    /// - Parameters:
+    ///   - mode: permission bits of the new file, whatever the umask.
+    ///   - name: where it is written aside, if not beside its place.
+    public static func writeWhole(
+        _ bytes: [UInt8], to path: String, mode: mode_t = 0o644, aside name: String? = nil
+    ) throws(SystemError) {
         // Nobody can have put something there under a name that nobody can know.
-        let aside = "\(path).\(getpid()).\(UInt32.random(in: 0...(.max))).new"
+        let aside = name ?? "\(path).\(getpid()).\(UInt32.random(in: 0...(.max))).new"
         do throws(SystemError) {
             let file = try open(aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode)
             try checked("fchmod", on: aside) { fchmod(file.number, mode) }

@@ -15,7 +15,8 @@ public struct TerminalLine {
 
     /// Shows a text instead of the last one, cut to the terminal's width.
     public mutating func show(_ text: String) {
-        guard let terminal else { return }
+        // Not over what a shell shows that has put this job into the background.
+        guard let terminal, tcgetpgrp(terminal) == getpgrp() else { return }
         var size = winsize()
         let isKnown = ioctl(terminal, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 1
         write("\r\u{1b}[K" + text.printable.prefix(isKnown ? Int(size.ws_col) - 1 : 79))
@@ -24,7 +25,7 @@ public struct TerminalLine {
 
     /// Takes the line away, so that the next one begins where it began.
     public mutating func clear() {
-        guard isShown else { return }
+        guard isShown, let terminal, tcgetpgrp(terminal) == getpgrp() else { return }
         write("\r\u{1b}[K")
         isShown = false
     }

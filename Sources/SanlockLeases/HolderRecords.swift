@@ -18,7 +18,9 @@ struct HolderRecords {
         let slot = settings.hostId.flatMap { LockspaceSlots.slot(of: $0, in: settings.lockspacePath) }
         for lease in leases {
             guard let path = path(of: lease.request), let record = record(of: lease, holder, slot) else { continue }
-            try? Files.writeWhole(Array((record.prettyDescription + "\n").utf8), to: path)
+            try? Files.writeWhole(
+                Array((record.prettyDescription + "\n").utf8), to: path,
+                aside: LeaseFiles(settings: settings).asidePath())
         }
     }
 

@@ -73,8 +73,14 @@ public final class LeaseCleanup: Sendable {
         let kind: Files.Kind?
         do throws(SystemError) {
             kind = try Files.kind(of: path)
+            let isLink = Files.linkTarget(path) != nil
             // Another clean-up was faster.
-            if kind == nil, Files.linkTarget(path) == nil { return nil }
+            if kind == nil, !isLink { return nil }
+            // What a link leads to is not this directory's.
+            if isLink {
+                report.withLock { $0.skipped += 1 }
+                return nil
+            }
         } catch {
             kind = nil
         }

@@ -155,7 +155,8 @@ struct LeaseFiles {
                 + "rights")
     }
 
-    private func asidePath() -> String {
+    /// A name for a file that is being made; found again by `removeAbandoned`.
+    func asidePath() -> String {
         let mark = "\(LeaseFiles.boot)\(UInt32.random(in: 0...(.max)))"
         return "\(settings.recordDirectory)/new.\(settings.hostId ?? 0).\(getpid()).\(mark)"
     }

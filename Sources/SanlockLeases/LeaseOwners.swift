@@ -57,7 +57,7 @@ struct LeaseOwners {
     private func recorded(_ request: LeaseRequest, _ owner: LeaseOwner, _ version: UInt64) -> LeaseHolder {
         guard request.disk != nil else {
             var holder = LeaseHolder()
-            holder.record = .never
+            holder.record = request.isAutomatic && records.hasRecord(of: request) ? .stale : .never
             return holder
         }
         if let holder = records.holder(of: request, owner: owner, version: version) { return holder }
@@ -71,5 +71,12 @@ struct LeaseOwners {
         if request.resource.lockspace == LeaseName.lockspace { return settings.lockspacePath }
         let joined = (try? SanlockCalls.joinedLockspaces()) ?? []
         return joined.first { $0.name == request.resource.lockspace }?.path
+    }
+}
+
+extension LeaseRequest {
+    /// Whether its file is one of the lease directory's, whatever disk it stands for.
+    fileprivate var isAutomatic: Bool {
+        resource.lockspace == LeaseName.lockspace && LeaseDirectory.isLeaseName(resource.name)
     }
 }

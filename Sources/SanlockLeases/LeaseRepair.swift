@@ -101,7 +101,13 @@ public struct LeaseRepair: Sendable {
         // The end of the connection gives it back, should this fail.
         try? SanlockCalls.release([request], on: client.number)
         // Another host that wrote for us in the same moment may have left the old number.
-        return try directory.entry(ofDisk: disk).hosts ?? hosts
+        let now = try directory.entry(ofDisk: disk).hosts ?? hosts
+        guard now >= wanted else {
+            throw LeaseFailure(
+                .beingReleased, request: request, detail: "a start on another host came in between (lease file \(path))"
+            )
+        }
+        return now
     }
 
     private func section(_ request: LeaseRequest) throws(LeaseFailure) -> LeaseSection {

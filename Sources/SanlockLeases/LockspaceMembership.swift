@@ -64,6 +64,11 @@ struct LockspaceMembership {
         do throws(SanlockCode) {
             // Joined or being joined by somebody else here, it is this host's own renewal that its slot would show.
             if try isJoined(waits: true) { return }
+            // Of two hosts that want one id in the same moment, the second sees the first one's renewals.
+            let section = try? LeaseSection(
+                of: ["host-id-\(hostId)"], in: files, waitingSeconds: 20 * settings.ioSeconds + 90)
+            defer { _ = section }
+            if try isJoined(waits: true) { return }
             try checkSlot(hostId, path, progress)
             let ioTimeoutSeconds = settings.ioTimeoutSeconds
             progress(
@@ -192,10 +197,10 @@ struct LockspaceMembership {
 
     private func joinSeconds(_ hostId: UInt64, _ path: String) -> Double {
         let own = settings.ioSeconds
-        guard let slot = LockspaceSlots.slot(of: hostId, in: path), slot.timestamp != 0 else { return 2 * own + 1 }
+        guard let slot = LockspaceSlots.slot(of: hostId, in: path), slot.timestamp != 0 else { return 2 * own + 4 }
         // Not given back: sanlock waits until a watchdog is certain to have reset whoever had it.
         let other = Double.ioSeconds(slot.ioTimeoutSeconds)
-        return slot.name == ownName ? 2 * own + 1 : 8 * other + 60 + 2 * other + 1
+        return slot.name == ownName ? 2 * own + 4 : 8 * other + 60 + 2 * other + 4
     }
 
     private func failure(_ code: SanlockCode, _ hostId: UInt64, _ path: String) -> LeaseFailure {

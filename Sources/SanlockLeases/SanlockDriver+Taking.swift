@@ -16,6 +16,9 @@ extension SanlockDriver {
         30 + 4 * settings.ioSeconds
     }
 
+    /// How long files are made again that somebody else removes, who knows nothing of sections.
+    private static let makingSeconds = 20.0
+
     /// Once more, with the sections of the leases: nobody can clean them up, make or mend them meanwhile, so that what is
     /// busy now is in use.
     func acquireWithCare(
@@ -35,7 +38,7 @@ extension SanlockDriver {
             isUncertain = failure.isBusy && failure.holder?.record != .believed
         }
         guard isUncertain else { throw failure(refusal) }
-        progress(LeaseProgress("whoever makes, mends or cleans up its leases", secondsAtMost: sectionSeconds))
+        progress(LeaseProgress("somebody makes, mends or cleans up its leases", secondsAtMost: sectionSeconds))
         let section: LeaseSection?
         do throws(SystemError) {
             section = try LeaseSection(
@@ -45,7 +48,7 @@ extension SanlockDriver {
             section = nil
         }
         var joins = 0
-        var mended = 0
+        let deadline = Clock.monotonicSeconds() + SanlockDriver.makingSeconds
         while true {
             do throws(RefusedLease) {
                 return try take(requests)
@@ -56,11 +59,13 @@ extension SanlockDriver {
                 case .lockspaceGone where joins == 0:
                     joins += 1
                     try membership.join(progress: progress)
-                case .leaseFileMissing where mended <= 2 * requests.count:
-                    mended += 1
+                case .leaseFileMissing where Clock.monotonicSeconds() < deadline:
                     for request in automatic { try files.make(files.lease(request)) }
-                case .leaseFileUnusable where error.code.isUnformatted && mended <= 2 * requests.count:
-                    mended += 1
+                case .leaseFileMissing:
+                    throw LeaseFailure(
+                        .beingReleased, request: error.request,
+                        detail: "its lease file is removed again and again (\(error.code.symbol))")
+                case .leaseFileUnusable where error.code.isUnformatted && Clock.monotonicSeconds() < deadline:
                     try mend(error.request, section, progress)
                 default:
                     throw failure(error)

@@ -18,10 +18,11 @@ public struct Supervision: Equatable, Sendable {
         public var attemptSeconds: Double
         /// How long a lease may take to become free whose holder has just ended. sanlock needs about 10 ms, and a host
         /// that is slow some hundred; nobody is asked to wait for this with `--wait`.
-        public var releasingSeconds = 2.0
+        public var releasingSeconds = 3.0
         /// How long a lease is asked for again whose holder left no record. A clean-up by libvirt's script holds each lease
-        /// for some 20 ms, and a guest of Leasehold writes its record within that time.
-        public var strangerSeconds = 0.5
+        /// for some 20 ms, and a guest of Leasehold writes its record within that time; but two hosts that want a lease in
+        /// one moment have sanlock pause for up to a second.
+        public var strangerSeconds = 1.8
         /// How long the keeper may take to kill a guest before it is itself killed. It does so in milliseconds; a guest
         /// that is blocked in the kernel dies no sooner for the supervisor.
         public var killSeconds = 2.0

@@ -48,16 +48,16 @@ extension Supervisor {
     func showWaiting(for failure: LeaseFailure) {
         guard let subject = failure.request?.subject else { return }
         let holder = failure.holder
-        let name = holder.map(\.description) ?? "somebody"
+        let name = holder.map(\.shortDescription) ?? "somebody"
         switch (failure.outcome, holder?.liveness) {
         case (.deadNotExpired, _):
-            wait(for: "\(subject), held by \(name): dead, the lease can be had", seconds: holder?.freeWithinSeconds)
+            wait(for: "holder dead: \(name) had \(subject)", seconds: holder?.freeWithinSeconds)
         case (.beingReleased, _):
-            wait(for: "\(subject), which is being released", seconds: nil)
+            wait(for: "being taken or released: \(subject)", seconds: nil)
         case (_, .live):
-            wait(for: "\(subject), held by \(name): alive", seconds: nil)
+            wait(for: "holder alive: \(name) has \(subject)", seconds: nil)
         default:
-            wait(for: "\(subject), held by \(name): not known yet whether alive", seconds: nil)
+            wait(for: "holder not known to be alive: \(name) has \(subject)", seconds: nil)
         }
     }
 
@@ -74,11 +74,13 @@ extension Supervisor {
     func drawWaiting() {
         guard case .acquiring(let acquiring) = supervision.state, let waiting else { return stopWaiting() }
         let now = Clock.monotonicSeconds()
-        var text = "leasehold: \(plan.name.text) waits for \(waiting.text)"
-        if let until = waiting.untilSeconds { text += " in at most \(max(0, Int((until - now).rounded(.up)))) s" }
+        // What counts goes first: a narrow terminal shows no more.
+        var text = "leasehold: \(plan.name.text) waits"
+        if let until = waiting.untilSeconds { text += " at most \(max(0, Int((until - now).rounded(.up)))) s" }
         if let since = acquiring.busySinceSeconds, plan.settings.waitSeconds > 0 {
-            text += "; gives up in \(max(0, Int((since + plan.settings.waitSeconds - now).rounded(.up)))) s"
+            text += " (gives up in \(max(0, Int((since + plan.settings.waitSeconds - now).rounded(.up)))) s)"
         }
+        text += ": \(waiting.text)"
         waitingLine.show(text)
         loop.start(.waitingLine, seconds: 1)
     }

@@ -48,6 +48,9 @@ struct LeaseShow: ParsableCommand {
             throw Problem(
                 Problem.notFound, "\(disk) has no lease in \(entry.path): no guest has used it since a clean-up")
         }
+        if entry.state == .unreadable {
+            throw Problem(Problem.cantCreate, "lease file \(entry.path) \(entry.problem ?? "can't be read")")
+        }
         if json { return try show(entry.json.prettyDescription + "\n") }
         var facts: [(String, String)] = [
             ("Disk", disk), ("Lease", entry.name), ("File", entry.path), ("State", entry.stateText),

@@ -28,6 +28,8 @@ struct Leasehold: ParsableCommand {
         } catch let problem as Problem {
             try? Files.write(Array("leasehold: \(problem.text.printable)\n".utf8), to: 2)
             Glibc.exit(problem.code)
+        } catch let code as ExitCode {
+            Glibc.exit(code.rawValue)
         } catch  where exitCode(for: error) == .success {
             exit(withError: error)
         } catch {

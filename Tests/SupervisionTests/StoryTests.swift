@@ -137,8 +137,22 @@ import Testing
         #expect(actions.contains(.startTimer(.nextAttempt, seconds: 0.004)))
         _ = guest.handle(.timerFired(.nextAttempt))
         #expect(
-            guest.handle(.leasesRefused(releasing, nowSeconds: 7)) == [
+            guest.handle(.leasesRefused(releasing, nowSeconds: 8.1)) == [
                 .finish(.notStarted(.leases(releasing)), leasesFree: true)
+            ])
+    }
+
+    @Test func aHolderWithoutARecordIsAskedAboutForAMoment() {
+        let stranger = LeaseFailure(.heldWithoutRecord, detail: "held")
+        var guest = supervision()
+        _ = guest.begin()
+        _ = guest.handle(.connected)
+        #expect(
+            guest.handle(.leasesRefused(stranger, nowSeconds: 5)).contains(.startTimer(.nextAttempt, seconds: 0.02)))
+        _ = guest.handle(.timerFired(.nextAttempt))
+        #expect(
+            guest.handle(.leasesRefused(stranger, nowSeconds: 7)) == [
+                .finish(.notStarted(.leases(stranger)), leasesFree: true)
             ])
     }
 

@@ -22,6 +22,8 @@ struct LeaseLeader: Equatable {
     let resource: String
     /// Zero: no host owns it exclusively.
     let timestamp: UInt64
+    /// The host that wrote all this: the owner, or one that lost the ballot to it.
+    let writerId: UInt64
 
     /// The exclusive owner, where there is one.
     var owner: UInt64? { timestamp != 0 && ownerId != 0 ? ownerId : nil }
@@ -106,7 +108,8 @@ enum LeaseContent: Equatable {
             hosts: Int(clamping: fields.integer(at: 16, UInt64.self)),
             ownerId: fields.integer(at: 32, UInt64.self), generation: fields.integer(at: 40, UInt64.self),
             version: fields.integer(at: 48, UInt64.self), lockspace: fields.text(at: 56, count: 48),
-            resource: fields.text(at: 104, count: 48), timestamp: fields.integer(at: 152, UInt64.self))
+            resource: fields.text(at: 104, count: 48), timestamp: fields.integer(at: 152, UInt64.self),
+            writerId: fields.integer(at: 176, UInt64.self))
     }
 
     /// The hosts that share a lease: those whose slot is marked so.
@@ -129,6 +132,14 @@ enum LeaseContent: Equatable {
     /// Whether a host's slot, from its first byte, is marked as sharing the lease.
     static func isSharing(_ slot: ArraySlice<UInt8>) -> Bool {
         LittleEndian(slot).integer(at: sharedMark, UInt32.self) & 1 != 0
+    }
+
+    /// Whether the owner has given a lease back that another host had written down for it: it then only marks its own slot.
+    ///
+    /// Source: `paxos_lease_acquire` in sanlock's `paxos_lease.c`, `DBLOCK_FL_RELEASED`.
+    static func isReleased(_ bytes: ArraySlice<UInt8>, _ leader: LeaseLeader) -> Bool {
+        guard let owner = leader.owner, leader.writerId != owner, owner <= UInt64(leader.hosts) else { return false }
+        return LittleEndian(bytes).integer(at: (Int(owner) + 1) * leader.sectorBytes + 52, UInt32.self) & 1 != 0
     }
 
     /// The first bytes of a free lease with another version, its checksum made anew.

@@ -169,7 +169,9 @@ public struct LeaseDirectory: Sendable {
         }
         let sharing = LeaseContent.sharing(bytes[...], sectorBytes: leader.sectorBytes, hosts: leader.hosts)
         var owners = sharing
-        if let owner = leader.owner, !sharing.contains(where: { $0.id == owner }) {
+        if let owner = leader.owner, !LeaseContent.isReleased(bytes[...], leader),
+            !sharing.contains(where: { $0.id == owner })
+        {
             owners.insert(LeaseOwner(id: owner, generation: leader.generation), at: 0)
         }
         let request = request(entry.name, disk: entry.disk, .exclusive)

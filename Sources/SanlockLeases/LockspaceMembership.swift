@@ -62,6 +62,10 @@ struct LockspaceMembership {
         let path = settings.lockspacePath
         try provide(progress)
         do throws(SanlockCode) {
+            progress(
+                LeaseProgress(
+                    "joining lockspace \(LeaseName.lockspace) as host id \(hostId)",
+                    secondsAtMost: joinSeconds(hostId, path)))
             // Joined or being joined by somebody else here, it is this host's own renewal that its slot would show.
             if try isJoined(waits: true) { return }
             // Of two hosts that want one id in the same moment, the second sees the first one's renewals.

@@ -29,7 +29,7 @@ struct LeaseOwners {
         of request: LeaseRequest, among owners: [LeaseOwner], version: UInt64, _ hosts: [UInt64: WatchedHost]
     ) -> LeaseHolder? {
         let standing = owners.compactMap { owner -> (owner: LeaseOwner, liveness: LeaseHolder.Liveness)? in
-            guard let host = hosts[owner.id] else { return (owner, owner.id == settings.hostId ? .live : .unknown) }
+            guard let host = hosts[owner.id] else { return (owner, .unknown) }
             // It has left, or joined anew since: what it held then nobody holds.
             if host.state == .free || host.generation > owner.generation { return nil }
             switch host.state {

@@ -190,7 +190,10 @@ extension SanlockDriver {
         let code = refused.code
         switch code.outcome {
         case .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .beingReleased:
-            let holder = owners.holder(of: request, isLocal: code.number == -EEXIST)
+            let isLocal = code.number == -EEXIST
+            var holder = owners.holder(of: request, isLocal: isLocal)
+            // A daemon that joined a moment ago hasn't even watched itself.
+            if isLocal, holder?.hostId == settings.hostId { holder?.liveness = .live }
             return LeaseFailure(
                 busyOutcome(code, holder), request: request, holder: holder, detail: code.explanation)
         case .leaseFileUnusable:

@@ -208,7 +208,6 @@ import Testing
                         let code: Int32 = outcome.status == .exit(73) ? 73 : 69
                         expectOneLine(outcome, code: code)
                     }
-                    #expect(LeaseDirectory.asideFiles(host.leaseDirectory) == [], "left after \(call)")
                     try host.daemon.restart()
                     let whole = try host.wholeness(of: disk)
                     #expect(whole.lockspace != false && whole.lease != false, "half made after \(call)")

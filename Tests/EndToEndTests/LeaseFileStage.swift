@@ -45,14 +45,13 @@ struct FileSight: Equatable {
 
 /// Lease directories, as these tests look at them.
 enum LeaseDirectory {
-    /// Files that were being made by processes that are gone, and never got their name: leases and records.
+    /// Files that were being made by processes that are gone, and never got their name.
     static func asideFiles(_ directory: String) -> [String] {
         let names = (try? FileManager.default.contentsOfDirectory(atPath: "\(directory)/.leasehold")) ?? []
-        return names.sorted().filter { name in
-            // new.HOST.PID.RANDOM or MD5.json.PID.RANDOM.new
+        return names.filter { $0.hasPrefix("new.") }.sorted().filter { name in
+            // new.HOST.PID.RANDOM
             let parts = name.split(separator: ".")
-            guard name.hasPrefix("new.") || name.hasSuffix(".new"), parts.count > 2 else { return false }
-            return pid_t(parts[2]).map { !processExists($0) } ?? true
+            return parts.count < 3 || pid_t(parts[2]).map { !processExists($0) } ?? true
         }
     }
 

@@ -9,9 +9,11 @@ struct LeaseStorage: CustomTestStringConvertible, Sendable {
 
     var testDescription: String { "\(kind), sectors of \(sectorBytes)" }
 
-    static let all = ["ext4", "xfs"].flatMap { kind in
-        [512, 4096].map { LeaseStorage(kind: kind, sectorBytes: $0) }
-    }
+    /// What the other tests don't run on anyway.
+    static let others = [
+        LeaseStorage(kind: "xfs", sectorBytes: 512), LeaseStorage(kind: "ext4", sectorBytes: 4096),
+        LeaseStorage(kind: "xfs", sectorBytes: 4096),
+    ]
 
     /// xfs wants 300 MiB; the image is sparse.
     private var mebibytes: Int { kind == "xfs" ? 320 : 64 }
@@ -29,7 +31,7 @@ struct LeaseStorage: CustomTestStringConvertible, Sendable {
         try Program.run("mkfs.\(kind)", ["-q", device.path]).expecting(.exit(0))
         try Program.run("mount", [device.path, mountPoint]).expecting(.exit(0))
         scratch.atEnd { _ = try? Program.run("umount", ["-l", mountPoint]) }
-        try device.detachLazily()
+        try device.detach()
     }
 }
 
@@ -84,7 +86,7 @@ private final class StorageHosts: Sendable {
 
 /// Lease files on file systems and devices of every kind.
 @Suite struct LeaseStorageTests {
-    @Test(arguments: LeaseStorage.all)
+    @Test(arguments: LeaseStorage.others)
     func leasesOfTwoHostsWorkOnEachStorage(storage: LeaseStorage) throws {
         let hosts = try StorageHosts(storage)
         defer { hosts.scratch.remove() }
@@ -144,7 +146,7 @@ private final class StorageHosts: Sendable {
                     environment: daemon.environment))
         }
         for one in joining { try one.finish(timeout: 30).expecting(.exit(0)) }
-        try device.detachLazily()
+        try device.detach()
         let directory = try scratch.directory("leases")
         let stations = try daemons.enumerated().map { index, daemon in
             try Station(daemon, id: index + 1, leaseDirectory: directory, scratch)

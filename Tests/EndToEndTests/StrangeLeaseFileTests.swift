@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -192,17 +193,26 @@ import Testing
     }
 }
 
-/// A loop device over a file; detached at the end, and by the kernel as soon as nobody uses it any more.
-struct LoopDevice {
+/// A loop device over a file; detached at the end, or by the kernel as soon as nobody uses it any more.
+final class LoopDevice: Sendable {
     let path: String
+    // Once let go of, its number may be another test's.
+    private let isOurs = Mutex(true)
 
     init(_ image: String, sectorBytes: Int = 512, _ scratch: Scratch) throws {
         let outcome = try Program.run("losetup", ["--sector-size", "\(sectorBytes)", "--find", "--show", image])
-        let path = try outcome.expecting(.exit(0)).output.trimmingCharacters(in: .whitespacesAndNewlines)
-        self.path = path
-        scratch.atEnd { _ = try? Program.run("losetup", ["--detach", path]) }
+        path = try outcome.expecting(.exit(0)).output.trimmingCharacters(in: .whitespacesAndNewlines)
+        scratch.atEnd { [self] in try? detach() }
     }
 
     /// Has it detached when its last user is gone, however the test ends.
-    func detachLazily() throws { try Program.run("losetup", ["--detach", path]).expecting(.exit(0)) }
+    func detach() throws {
+        guard
+            isOurs.withLock({ isOurs in
+                defer { isOurs = false }
+                return isOurs
+            })
+        else { return }
+        try Program.run("losetup", ["--detach", path]).expecting(.exit(0))
+    }
 }

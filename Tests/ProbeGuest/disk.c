@@ -1,4 +1,4 @@
-// The disk guest: two of these on one disk notice each other.
+// Disk guests: two of these on one disk notice each other.
 #define _GNU_SOURCE
 #include "probe.h"
 
@@ -53,4 +53,29 @@ int writeDisk(const char *file, const char *identity, long periodMilliseconds) {
         struct timespec period = {periodMilliseconds / 1000, periodMilliseconds % 1000 * 1000000};
         nanosleep(&period, NULL);
     }
+}
+
+int claimDisk(const char *file, const char *identity, double seconds) {
+    int disk = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (disk < 0) fail(file);
+    char own[blockBytes] = {0}, seen[blockBytes];
+    if (identity) snprintf(own, sizeof own, "%s %d\n", identity, getpid());
+    uint64_t end = nowNanoseconds() + (uint64_t)(seconds * 1e9);
+    printf("began %" PRIu64 "\n", nowNanoseconds());
+    do {
+        memset(seen, 0, sizeof seen);
+        if (pread(disk, seen, sizeof seen, 0) < 0) fail(file);
+        seen[sizeof seen - 1] = 0;
+        if (*seen && strcmp(seen, own) != 0) {
+            printf("foreign %" PRIu64 " %s\n", nowNanoseconds(), seen);
+            return 3;
+        }
+        if (identity && pwrite(disk, own, sizeof own, 0) != sizeof own) fail(file);
+        struct timespec period = {0, 500000};
+        nanosleep(&period, NULL);
+    } while (nowNanoseconds() < end);
+    memset(seen, 0, sizeof seen);
+    if (identity && pwrite(disk, seen, sizeof seen, 0) != sizeof seen) fail(file);
+    printf("ended %" PRIu64 "\n", nowNanoseconds());
+    return 0;
 }

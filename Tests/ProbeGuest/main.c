@@ -24,6 +24,7 @@ static const char usage[] =
     "       ProbeGuest stop-self [stop|tstp|ttin|ttou [EXIT-STATUS]]\n"
     "       ProbeGuest log-signals [SECONDS [END-SIGNAL]]\n"
     "       ProbeGuest write FILE ID [MILLISECONDS]\n"
+    "       ProbeGuest claim FILE ID SECONDS | watch FILE SECONDS\n"
     "       ProbeGuest hostile MODE[,MODE...] PIDFILE [LIFETIME]\n"
     "       ProbeGuest launch [OPTION...] -- COMMAND [ARG...]\n";
 
@@ -180,6 +181,8 @@ int main(int argc, char **argv) {
         dieAfter(defaultLifetimeSeconds);
         return writeDisk(first, second, third ? atol(third) : 5);
     }
+    if (strcmp(mode, "claim") == 0 && first && second && third) return claimDisk(first, second, atof(third));
+    if (strcmp(mode, "watch") == 0 && first && second) return claimDisk(first, NULL, atof(second));
     if (strcmp(mode, "hostile") == 0 && first && second)
         return hostile(first, second, third ? atof(third) : defaultLifetimeSeconds);
     if (strcmp(mode, "launch") == 0) return launch(argc - 2, argv + 2);

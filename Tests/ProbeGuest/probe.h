@@ -20,6 +20,10 @@ int launch(int argc, char **argv);
 /// Writes `identity` to `file` for as long as it lives, and tells when it reads another's.
 int writeDisk(const char *file, const char *identity, long periodMilliseconds);
 
+/// Keeps `identity` in `file`, which has to be without any, for a while, and takes it out again. Without an identity it
+/// only watches. Another's identity ends it with status 3.
+int claimDisk(const char *file, const char *identity, double seconds);
+
 /// CLOCK_MONOTONIC in nanoseconds.
 uint64_t nowNanoseconds(void);
 

@@ -42,13 +42,18 @@ import Testing
     }
 
     /// sanlock takes over a minute to be sure; whoever waits for that can see it and end it.
-    @Test func aJoinUnderAnotherHostsIDCanBeWatchedAndEnded() throws {
-        let hosts = try TwoHosts.shared
+    @Test func aJoinUnderADeadHostsIDCanBeWatchedAndEnded() throws {
         try withScratch { scratch in
+            let leases = try scratch.directory("leases")
+            let dead = try SanlockDaemon(hostName: "dead", runDirectory: scratch.file("d"))
+            scratch.atEnd { dead.end() }
+            try Station(dead, id: 5, leaseDirectory: leases, scratch).start(["--disk", "/d"]).stop()
+            // It didn't give its id back.
+            dead.kill()
             let daemon = try SanlockDaemon(hostName: "twin", runDirectory: scratch.file("s"))
             scratch.atEnd { daemon.end() }
-            let twin = try Station(daemon, id: 1, leaseDirectory: hosts.leaseDirectory, scratch)
-            let disk = try hosts.disk()
+            let twin = try Station(daemon, id: 5, leaseDirectory: leases, scratch)
+            let disk = "/another"
             let starting = try scratch.start(
                 try twin.supervised(["--name", "twin", "--disk", disk], Probe.command("sleep", "60")))
             pause(milliseconds: 500)
@@ -60,7 +65,7 @@ import Testing
             #expect(secondsSince(sent) < 1 && outcome.status == .signal(SIGINT))
             #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
             #expect(twin.runFiles() == [])
-            #expect(!FileManager.default.fileExists(atPath: try hosts.leasePath(disk)))
+            #expect(!FileManager.default.fileExists(atPath: "\(leases)/\(try leaseName(disk))"))
         }
     }
 

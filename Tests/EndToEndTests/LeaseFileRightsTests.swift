@@ -50,7 +50,10 @@ private final class SanlockUsersHost: Sendable {
             self.daemon = daemon
             try eventually(within: 10, "the daemon's socket") {
                 guard daemon.isRunning else { throw TestFailure("\(daemon)") }
-                return FileSight("\(directory)/sanlock.sock")?.user == entry.pointee.pw_uid
+                guard FileSight("\(directory)/sanlock.sock")?.user == entry.pointee.pw_uid else { return false }
+                // It listens when it has set the socket's mode, which is changed here.
+                return try Program.run("sanlock", ["client", "status"], environment: ["SANLOCK_RUN_DIR": directory])
+                    .succeeded
             }
             // Root's powers open it; the tests that take some of them are about the storage's files.
             guard chmod("\(directory)/sanlock.sock", 0o666) == 0 else { throw TestFailure("can't open the socket") }

@@ -16,7 +16,18 @@ extension LeaseFiles {
     ) throws(LeaseFailure) {
         guard let code = refusal() else { return }
         guard code.isUnformatted else { return }
-        try judge(wanted, code)
+        let patience = Clock.monotonicSeconds() + 1
+        while true {
+            do throws(LeaseFailure) {
+                try judge(wanted, code)
+                break
+            } catch {
+                // Somebody may be formatting it this moment: then it was looked at half done, or is whole by now.
+                guard Clock.monotonicSeconds() < patience else { throw error }
+                usleep(100_000)
+                guard refusal()?.isUnformatted == true else { return }
+            }
+        }
         let aside = try makeAside(wanted)
         defer { try? Files.remove(aside) }
         let madeAt = Clock.monotonicSeconds()

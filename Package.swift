@@ -21,7 +21,8 @@ let package = Package(
         .target(name: "Platform", dependencies: ["CPlatform", "CLibcap"]),
         .target(name: "Leases"),
         .target(
-            name: "SanlockLeases", dependencies: ["CSanlock", "CLibcrypto", "Leases", "Platform", "ControlProtocol"],
+            name: "SanlockLeases",
+            dependencies: ["CSanlock", "CLibcrypto", "Configuration", "ControlProtocol", "Leases", "Platform"],
             // The static archive: only MD5's few functions are linked, and no host's FIPS setting reaches them.
             linkerSettings: [.linkedLibrary(":libcrypto.a")]),
         .target(name: "EmulatorCommandLine"),

@@ -54,14 +54,7 @@ public struct DeviceLocks: ~Copyable, Sendable {
         case .file(let device, let inode):
             bytes = [UInt8(ascii: "f")] + littleEndian(device) + littleEndian(inode)
         }
-        let hash = hash(of: bytes)
-        // Folded, not cut, so that every bit counts. A lock's offset is signed and has to leave room for its end.
-        return Int64((hash ^ (hash >> 62)) & (1 << 62 - 1))
-    }
-
-    /// 64-bit FNV-1a: the same in every process and version, as Swift's own hash is not.
-    static func hash(of bytes: [UInt8]) -> UInt64 {
-        bytes.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        return RangeLock.offset(of: bytes)
     }
 
     private static func littleEndian(_ number: UInt64) -> [UInt8] {

@@ -46,7 +46,7 @@ public struct RangeLock: ~Copyable, Sendable {
     ///   offset.
     public borrowing func tryLock(offset: Int64, exclusive: Bool) throws(SystemError) -> Bool {
         do throws(SystemError) {
-            _ = try call(leasehold_set_lock, exclusive ? F_WRLCK : F_RDLCK, offset, on: number)
+            try lock(exclusive ? F_WRLCK : F_RDLCK, offset, count: 1)
             return true
         } catch {
             guard error.number == EAGAIN || error.number == EACCES else { throw error }
@@ -73,7 +73,7 @@ public struct RangeLock: ~Copyable, Sendable {
     /// Locks every byte alone, unless any is locked elsewhere.
     public borrowing func tryLockAll() throws(SystemError) -> Bool {
         do throws(SystemError) {
-            _ = try call(leasehold_set_lock, F_WRLCK, 0, count: 0, on: number)
+            try lock(F_WRLCK, 0, count: 0)
             return true
         } catch {
             guard error.number == EAGAIN || error.number == EACCES else { throw error }
@@ -94,28 +94,19 @@ public struct RangeLock: ~Copyable, Sendable {
         unlink(path)
     }
 
-    /// Gives one byte back, for every process that shares the descriptor. One that isn't locked is as good as given back.
-    public borrowing func unlock(offset: Int64) throws(SystemError) {
-        _ = try call(leasehold_set_lock, F_UNLCK, offset, on: number)
+    /// The byte that stands for something, given by what tells it from others: its hash, folded and not cut, so that every
+    /// bit counts. A lock's offset is signed and has to leave room for its end.
+    public static func offset(of identity: some Sequence<UInt8>) -> Int64 {
+        let hash = StableHash.fnv1a(identity)
+        return Int64((hash ^ (hash >> 62)) & (1 << 62 - 1))
     }
 
-    /// Whether the byte is locked, by whomever: this value too, exclusively or not. A look, which changes nothing.
-    public borrowing func isLocked(offset: Int64) throws(SystemError) -> Bool {
-        // An open file doesn't see its own locks; a second one of the same file does, whatever is at its path by now.
-        let second = try Files.open("/proc/self/fd/\(number)", O_RDONLY | O_NONBLOCK)
-        return try call(leasehold_get_lock, F_WRLCK, offset, on: second.number) != F_UNLCK
-    }
-
-    /// - Returns: the kind of the lock that is in the way, for a look; else what was asked for.
-    private borrowing func call(
-        _ command: Int32, _ kind: Int32, _ offset: Int64, count: Int64 = 1, on number: Int32
-    ) throws(SystemError) -> Int32 {
+    private borrowing func lock(_ kind: Int32, _ offset: Int64, count: Int64) throws(SystemError) {
         var lock = flock()
         lock.l_type = Int16(kind)
         lock.l_whence = Int16(SEEK_SET)
         lock.l_start = off_t(offset)
         lock.l_len = off_t(count)
-        try checked("fcntl", on: path) { fcntl(number, command, &lock) }
-        return Int32(lock.l_type)
+        try checked("fcntl", on: path) { fcntl(number, leasehold_set_lock, &lock) }
     }
 }

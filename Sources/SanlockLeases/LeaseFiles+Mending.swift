@@ -14,23 +14,11 @@ extension LeaseFiles {
         _ wanted: Wanted, holding section: borrowing LeaseSection, progress: (LeaseProgress) -> Void,
         refusal: () -> SanlockCode?
     ) throws(LeaseFailure) {
-        guard let code = refusal() else { return }
-        guard code.isUnformatted else { return }
-        let patience = Clock.monotonicSeconds() + 1
-        while true {
-            do throws(LeaseFailure) {
-                try judge(wanted, code)
-                break
-            } catch {
-                // Somebody may be formatting it this moment: then it was looked at half done, or is whole by now.
-                guard Clock.monotonicSeconds() < patience else { throw error }
-                usleep(100_000)
-                guard refusal()?.isUnformatted == true else { return }
-            }
-        }
+        guard refusal()?.isUnformatted == true else { return }
         let aside = try makeAside(wanted)
         defer { try? Files.remove(aside) }
         let madeAt = Clock.monotonicSeconds()
+        var damage: LeaseFailure?
         do throws(SystemError) {
             guard let new = try Files.kind(of: aside) else { return }
             while let old = try Files.kind(of: wanted.path) {
@@ -44,13 +32,18 @@ extension LeaseFiles {
                             secondsAtMost: min(waitingSeconds, graceSeconds)))
                     usleep(UInt32(min(waitingSeconds, 0.25) * 1e6))
                 }
-                guard refusal()?.isUnformatted == true else { return }
-                guard waitingSeconds <= 0, try Files.kind(of: wanted.path)?.inode == old.inode else { continue }
+                guard let code = refusal(), code.isUnformatted else { return }
+                // What somebody may be writing this moment is neither broken nor damaged yet.
+                if waitingSeconds > 0 { continue }
+                damage = self.damage(of: wanted, code)
+                if damage != nil { break }
+                if try Files.kind(of: wanted.path)?.inode != old.inode { continue }
                 return try Files.rename(aside, to: wanted.path)
             }
         } catch {
             throw notMade(wanted, error)
         }
+        if let damage { throw damage }
     }
 
     // libvirt makes a file under its name, empty at first, and has the daemon format whatever is under that name some
@@ -59,20 +52,19 @@ extension LeaseFiles {
         max(2, 2 * settings.ioSeconds)
     }
 
-    /// Looks at what sanlock refuses, and throws where it must not be replaced.
-    private func judge(_ wanted: Wanted, _ code: SanlockCode) throws(LeaseFailure) {
-        let problem: String?
+    /// Looks at what sanlock refuses, and says why it must not be replaced; nil where it may be.
+    private func damage(of wanted: Wanted, _ code: SanlockCode) -> LeaseFailure? {
         do throws(SystemError) {
-            guard let kind = try Files.kind(of: wanted.path) else { return }
+            guard let kind = try Files.kind(of: wanted.path) else { return nil }
             guard kind.isRegular else { throw SystemError.notRegular(wanted.path) }
             let most = LockspaceSlots.Sizes.large.alignBytes
             let bytes = try SharedFile.read(wanted.path, offset: 0, count: most)
-            problem = LeaseFiles.problem(bytes[...], isLockspace: wanted.path == settings.lockspacePath, code)
+            let isLockspace = wanted.path == settings.lockspacePath
+            return LeaseFiles.problem(bytes[...], isLockspace: isLockspace, code).map {
+                LeaseFailure(.leaseFileUnusable, detail: "\(wanted.subject) \($0) (\(code.symbol))")
+            }
         } catch {
-            throw LeaseFailure(.leaseFileUnusable, detail: "\(wanted.subject): \(error.message)")
-        }
-        if let problem {
-            throw LeaseFailure(.leaseFileUnusable, detail: "\(wanted.subject) \(problem) (\(code.symbol))")
+            return LeaseFailure(.leaseFileUnusable, detail: "\(wanted.subject): \(error.message)")
         }
     }
 

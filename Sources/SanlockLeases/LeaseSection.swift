@@ -16,15 +16,9 @@ struct LeaseSection: ~Copyable {
         let opened = try files.sectionLock()
         let deadline = Clock.monotonicSeconds() + waitingSeconds
         // In one order for everybody, so that nobody waits in a circle.
-        for offset in Set(names.map(LeaseSection.offset)).sorted() {
+        for offset in Set(names.map { RangeLock.offset(of: $0.utf8) }).sorted() {
             guard try opened.lock(offset: offset, exclusive: true, deadlineSeconds: deadline) else { return nil }
         }
         lock = opened
-    }
-
-    /// FNV-1a over the name, as a positive file offset.
-    private static func offset(of name: String) -> Int64 {
-        let hash = name.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-        return Int64(hash & 0x3fff_ffff_ffff_ffff)
     }
 }

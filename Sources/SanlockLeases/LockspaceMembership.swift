@@ -62,10 +62,7 @@ struct LockspaceMembership {
         let path = settings.lockspacePath
         try provide(progress)
         do throws(SanlockCode) {
-            progress(
-                LeaseProgress(
-                    "joining lockspace \(LeaseName.lockspace) as host id \(hostId)",
-                    secondsAtMost: joinSeconds(hostId, path)))
+            progress(joining(hostId, path))
             // Joined or being joined by somebody else here, it is this host's own renewal that its slot would show.
             if try isJoined(waits: true) { return }
             // Of two hosts that want one id in the same moment, the second sees the first one's renewals.
@@ -75,10 +72,7 @@ struct LockspaceMembership {
             if try isJoined(waits: true) { return }
             try checkSlot(hostId, path, progress)
             let ioTimeoutSeconds = settings.ioTimeoutSeconds
-            progress(
-                LeaseProgress(
-                    "joining lockspace \(LeaseName.lockspace) as host id \(hostId)",
-                    secondsAtMost: joinSeconds(hostId, path)))
+            progress(joining(hostId, path))
             do throws(SanlockCode) {
                 try SanlockCalls.join(
                     LeaseName.lockspace, hostId: hostId, path: path, ioTimeoutSeconds: ioTimeoutSeconds)
@@ -91,6 +85,11 @@ struct LockspaceMembership {
         } catch {
             throw failure(error, hostId, path)
         }
+    }
+
+    private func joining(_ hostId: UInt64, _ path: String) -> LeaseProgress {
+        LeaseProgress(
+            "joining lockspace \(LeaseName.lockspace) as host id \(hostId)", secondsAtMost: joinSeconds(hostId, path))
     }
 
     // MARK: - The file

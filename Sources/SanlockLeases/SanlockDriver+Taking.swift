@@ -25,19 +25,14 @@ extension SanlockDriver {
         _ requests: [LeaseRequest], _ automatic: [LeaseRequest], after refusal: RefusedLease,
         _ progress: (LeaseProgress) -> Void
     ) throws(LeaseFailure) -> [HeldLease] {
-        let isOfAFile = refusal.code.outcome == .leaseFileMissing || refusal.code.isUnformatted
-        let isJoining = refusal.code.outcome == .lockspaceGone
-        let isUncertain: Bool
-        if refusal.request.disk == nil {
-            isUncertain = false
-        } else if isOfAFile || isJoining {
-            isUncertain = true
-        } else {
+        guard refusal.request.disk != nil else { throw failure(refusal) }
+        if refusal.code.outcome != .leaseFileMissing, refusal.code.outcome != .lockspaceGone,
+            !refusal.code.isUnformatted
+        {
             // Whoever left a record that fits the lease is a guest, and no clean-up.
             let failure = failure(refusal)
-            isUncertain = failure.isBusy && failure.holder?.record != .believed
+            guard failure.isBusy, failure.holder?.record != .believed else { throw failure }
         }
-        guard isUncertain else { throw failure(refusal) }
         progress(LeaseProgress("somebody makes, mends or cleans up its leases", secondsAtMost: sectionSeconds))
         let section: LeaseSection?
         do throws(SystemError) {
@@ -179,62 +174,5 @@ extension SanlockDriver {
             let version = versions[name] ?? (try? SanlockCalls.owners(of: request.resource))?.version
             return HeldLease(request: request, version: version)
         }
-    }
-}
-
-// MARK: - What a refusal means
-
-extension SanlockDriver {
-    private func failure(_ refused: RefusedLease) -> LeaseFailure {
-        let request = refused.request
-        let code = refused.code
-        switch code.outcome {
-        case .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .beingReleased:
-            let isLocal = code.number == -EEXIST
-            var holder = owners.holder(of: request, isLocal: isLocal)
-            // A daemon that joined a moment ago hasn't even watched itself.
-            if isLocal, holder?.hostId == settings.hostId { holder?.liveness = .live }
-            return LeaseFailure(
-                busyOutcome(code, holder), request: request, holder: holder, detail: code.explanation)
-        case .leaseFileUnusable:
-            let failure = LeaseFailure(
-                code.outcome, request: request, detail: "lease file \(request.resource.path): \(code.explanation)")
-            return request.disk == nil || code.isOfNoFile ? failure : advisingRepair(failure, request)
-        case .hostIdTooLarge:
-            return files.hostIdTooLarge(request, code)
-        case .leaseFileMissing, .notPermitted:
-            return LeaseFailure(
-                code.outcome, request: request, detail: "lease file \(request.resource.path): \(code.explanation)")
-        case .lockspaceGone:
-            return LeaseFailure(
-                code.outcome, request: request,
-                detail: "lockspace \(request.resource.lockspace): \(code.explanation); join it first")
-        case .orphaned, .sameDevice, .wrongVersion, .hostIdInUse, .leaseFileNotMade, .daemonUnreachable,
-            .storageFailed, .configurationWrong, .other:
-            return LeaseFailure(code.outcome, request: request, detail: code.explanation)
-        }
-    }
-
-    private func busyOutcome(_ code: SanlockCode, _ holder: LeaseHolder?) -> LeaseOutcome {
-        // Nobody owns it any more: it got free since.
-        guard let holder else { return .beingReleased }
-        if holder.hostId == settings.hostId {
-            // A supervisor of this host that is gone leaves a guest that is being killed, and a lease about to be free.
-            // What sanlock is releasing or adding this moment it says so, other than of a lease that is held.
-            if code.outcome == .beingReleased || holder.pid.map(ProcessIdentity.isEnding) ?? false {
-                return .beingReleased
-            }
-        }
-        if holder.liveness == .dead { return .deadNotExpired }
-        return holder.record == .missing ? .heldWithoutRecord : .heldElsewhere
-    }
-
-    private func advisingRepair(_ failure: LeaseFailure, _ request: LeaseRequest) -> LeaseFailure {
-        var failure = failure
-        failure.request = request
-        failure.detail +=
-            "; once no guest on any host uses the disk, leasehold lease repair '\(request.subject)' "
-            + "--i-know-nobody-uses-it makes a new one"
-        return failure
     }
 }

@@ -1,3 +1,5 @@
+import Configuration
+
 /// What the driver has to know of this host and its lease directory.
 public struct SanlockSettings: Equatable, Sendable {
     /// Where automatic leases live; slashes at the end are dropped.
@@ -26,6 +28,14 @@ public struct SanlockSettings: Equatable, Sendable {
         self.leaseHosts = leaseHosts
         self.fileUser = fileUser
         self.fileGroup = fileGroup
+    }
+
+    /// What a host's configuration says; user and group are named in it, and numbers here.
+    public init(_ configuration: Configuration, fileUser: UInt32?, fileGroup: UInt32?) {
+        self.init(
+            leaseDirectory: configuration.diskLeaseDirectory, hostId: configuration.hostId.map { UInt64($0) },
+            ioTimeoutSeconds: UInt32(configuration.ioTimeoutSeconds), leaseHosts: Int32(configuration.leaseHosts),
+            fileUser: fileUser, fileGroup: fileGroup)
     }
 
     /// The io timeout that is in force, as far as it is known here: sanlock's own is 10.

@@ -1,7 +1,6 @@
 import EmulatorCommandLine
 import Glibc
 import GuestDirectory
-import HostConfiguration
 import Leases
 import Logging
 import Platform
@@ -28,10 +27,7 @@ struct Launch {
         } catch {
             throw Refusal(error.code, "can't start \(name.text): \(error.text)")
         }
-        let sanlock: SanlockSettings
-        do throws(HostConfiguration.Problem) { sanlock = try preparation.host.sanlock() } catch {
-            throw Refusal(ExitStatus.Code.configuration, error.text)
-        }
+        let sanlock = try preparation.sanlock()
         for path in [options.pidFile, options.supervisorPidFile].compactMap({ $0 }) { try checkFile(path) }
         let (leases, warnings) = try preparation.leases(driver: sanlock)
         var log = try openLog(name)

@@ -123,6 +123,15 @@ struct Preparation {
         return text
     }
 
+    /// What the sanlock driver needs of the settings.
+    func sanlock() throws(Refusal) -> SanlockSettings {
+        do throws(HostConfiguration.Problem) {
+            return SanlockSettings(host.settings, fileUser: try host.user(), fileGroup: try host.group())
+        } catch {
+            throw Refusal(ExitStatus.Code.configuration, error.text)
+        }
+    }
+
     /// The leases that the guest needs, and what to warn of.
     func leases(driver: SanlockSettings) throws(Refusal) -> (leases: [LeaseRequest], warnings: [String]) {
         var requests: [LeaseRequest] = []

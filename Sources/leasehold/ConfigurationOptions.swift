@@ -21,10 +21,7 @@ struct ConfigurationOptions: ParsableArguments {
     func sanlock() throws -> SanlockSettings {
         do throws(HostConfiguration.Problem) {
             let host = try HostConfiguration(named: file)
-            return SanlockSettings(
-                leaseDirectory: host.settings.diskLeaseDirectory, hostId: host.settings.hostId.map { UInt64($0) },
-                ioTimeoutSeconds: UInt32(host.settings.ioTimeoutSeconds), leaseHosts: Int32(host.settings.leaseHosts),
-                fileUser: try host.user(), fileGroup: try host.group())
+            return SanlockSettings(host.settings, fileUser: try host.user(), fileGroup: try host.group())
         } catch {
             throw Problem(Problem.configuration, error.text)
         }

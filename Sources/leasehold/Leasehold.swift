@@ -2,6 +2,7 @@ import ArgumentParser
 import ControlProtocol
 import Glibc
 import Platform
+import Supervision
 
 @main
 struct Leasehold: ParsableCommand {
@@ -43,12 +44,12 @@ struct Leasehold: ParsableCommand {
 
 /// What went wrong: one line, and the exit code.
 struct Problem: Error {
-    static let notFound: Int32 = 66
-    static let unavailable: Int32 = 69
-    static let cantCreate: Int32 = 73
-    static let notPermitted: Int32 = 77
-    static let configuration: Int32 = 78
-    static let failure: Int32 = 125
+    static let notFound = ExitStatus.Code.notFound
+    static let unavailable = ExitStatus.Code.unavailable
+    static let cantCreate = ExitStatus.Code.cantCreate
+    static let notPermitted = ExitStatus.Code.notPermitted
+    static let configuration = ExitStatus.Code.configuration
+    static let failure = ExitStatus.Code.failure
 
     let code: Int32
     let text: String

@@ -16,46 +16,36 @@ import Testing
                 expect(try !second.tryLock(offset: offset, exclusive: false))
             }
             expect(try second.tryLock(offset: 2, exclusive: true))
-            for offset in [1, 1 << 40] as [Int64] {
-                try first.unlock(offset: offset)
-                expect(try second.tryLock(offset: offset, exclusive: true))
-            }
-            expect(try !second.tryLock(offset: 0, exclusive: true))
         }
     }
 
     @Test func readersShareAByteThatNoWriterGets() throws {
         try withScratch { scratch in
             let first = try RangeLock(on: scratch.file("locks"))
-            let second = try RangeLock(on: scratch.file("locks"))
-            expect(try first.tryLock(offset: 7, exclusive: false))
-            expect(try second.tryLock(offset: 7, exclusive: false))
-            // A change of kind that isn't had leaves the old one.
-            expect(try !first.tryLock(offset: 7, exclusive: true))
-            expect(try !second.tryLock(offset: 7, exclusive: true))
-            try second.unlock(offset: 7)
+            do {
+                let second = try RangeLock(on: scratch.file("locks"))
+                expect(try first.tryLock(offset: 7, exclusive: false))
+                expect(try second.tryLock(offset: 7, exclusive: false))
+                // A change of kind that isn't had leaves the old one.
+                expect(try !first.tryLock(offset: 7, exclusive: true))
+                expect(try !second.tryLock(offset: 7, exclusive: true))
+                expect(try !first.tryLockAll())
+            }
             expect(try first.tryLock(offset: 7, exclusive: true))
-            expect(try !second.tryLock(offset: 7, exclusive: false))
+            expect(try first.tryLockAll())
+            let third = try RangeLock(on: scratch.file("locks"))
+            expect(try !third.tryLock(offset: 8, exclusive: false))
         }
     }
 
-    @Test func lookSeesEveryLockAndDropsNone() throws {
+    @Test func aFileThatWasRemovedIsNotInPlace() throws {
         try withScratch { scratch in
             let first = try RangeLock(on: scratch.file("locks"))
+            expect(first.isInPlace)
+            first.removeFile()
+            expect(!first.isInPlace)
             let second = try RangeLock(on: scratch.file("locks"))
-            expect(try !first.isLocked(offset: 3))
-            expect(try first.tryLock(offset: 3, exclusive: true))
-            expect(try first.tryLock(offset: 4, exclusive: false))
-            // The file that was opened is looked at, not what has its name by now.
-            #expect(unlink(scratch.file("locks")) == 0)
-            for offset in [3, 4] as [Int64] {
-                expect(try first.isLocked(offset: offset))
-                expect(try second.isLocked(offset: offset))
-            }
-            expect(try !second.isLocked(offset: 5))
-            expect(try !second.tryLock(offset: 3, exclusive: true))
-            try first.unlock(offset: 3)
-            expect(try !second.isLocked(offset: 3))
+            expect(second.isInPlace && !first.isInPlace)
         }
     }
 

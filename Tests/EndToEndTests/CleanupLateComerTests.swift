@@ -20,7 +20,9 @@ extension CleanupTests {
             return tracer
         }
 
-        @Test func aStartThatOpenedTheFileBeforeItWasRemovedDoesNotGetIt() throws {
+        /// Ours takes the old file's leader as well; with libvirt's way only the start's own look helps.
+        @Test(arguments: ["ours", "libvirt's"])
+        func aStartThatOpenedTheFileBeforeItWasRemovedDoesNotGetIt(cleanUp: String) throws {
             try withTwoHosts { hosts in
                 try hosts.waitUntilSeen()
                 let stage = try CleanupStage(hosts)
@@ -32,7 +34,13 @@ extension CleanupTests {
                     try stage.second.supervised(
                         ["--name", "late", "--disk", disk], Probe.command("claim", disk, "late", "3")))
                 pause(milliseconds: 500)
-                #expect(try stage.cleanUp() == CleanupCounts(removed: 1))
+                if cleanUp == "ours" {
+                    #expect(try stage.cleanUp() == CleanupCounts(removed: 1))
+                } else {
+                    try hosts.first.daemon.sanlock(
+                        "client", "command", "-r", try hosts.leaseText(disk), "-c", "/bin/rm", "-f", path
+                    ).expecting(.exit(0))
+                }
                 // What the clean-up's host held before it came back nobody holds.
                 for order in ["leave", "join"] { try stage.first.leasehold("lockspace", order).expecting(.exit(0)) }
                 let other = try hosts.scratch.start(
@@ -44,7 +52,8 @@ extension CleanupTests {
                 expectOneLine(try late.finish(), code: 75, naming: ["guest other"])
                 let outcome = try other.finish()
                 #expect(outcome.status == .exit(0), "\(outcome)")
-                // And nothing is left of it in the new file.
+                // And nothing is left of it in the new file; after libvirt's way that can't be helped.
+                if cleanUp != "ours" { return }
                 for station in [stage.second, stage.first] {
                     let next = try station.supervised(["--name", "next", "--disk", disk], Probe.command("exit", "0"))
                     try next.run(timeout: 10).expecting(.exit(0))

@@ -103,8 +103,8 @@ final class FaultStage: Sendable {
     /// Makes the fault right after a renewal, so that the time line begins with it, and measures what comes of it.
     func run() throws -> FaultRow {
         var row = FaultRow(fault: fault.name, policy: policy)
-        try hosts.waitForRenewal(1)
         let version = first.leaseVersion
+        try hosts.waitForRenewal(1)
         let begun = monotonicNanoseconds()
         try fault.make(self)
         settle(since: begun)

@@ -70,8 +70,8 @@ final class FaultStage: Sendable {
     let first: FaultGuest
     let other: OtherGuest
 
-    /// A known hole lasts until the supervisor looks at its lease again, and has stopped the guest.
-    private static let longestHoleSeconds = 5.0
+    /// A known hole lasts until the supervisor has read the whole lease again, at each fourth look, and stopped the guest.
+    private static let longestHoleSeconds = 10.0
     /// What is taken for standing still; shorter ones are the machine's.
     private static let silenceSeconds = 2.0
 

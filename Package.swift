@@ -36,7 +36,7 @@ let package = Package(
         .target(
             name: "SupervisorRuntime",
             dependencies: [
-                "ControlProtocol", "GuestDirectory", "Leases", "Platform", "Supervision",
+                "ControlProtocol", "GuestDirectory", "Leases", "Platform", "QEMUMonitor", "Supervision",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .executableTarget(

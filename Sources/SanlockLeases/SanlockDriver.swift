@@ -48,6 +48,7 @@ public final class SanlockDriver: LeaseDriver {
             _ = fcntl(socket, F_SETFD, FD_CLOEXEC)
             if let notice { try SanlockCalls.notify(on: socket, by: notice.program, notice.arguments) }
             try SanlockCalls.restrict(socket)
+            asked.withLock { $0 = [] }
             self.socket.withLock { last in
                 if let last { close(last) }
                 last = socket
@@ -97,7 +98,7 @@ public final class SanlockDriver: LeaseDriver {
     public func releaseAll() throws(LeaseFailure) {
         let requests = asked.withLock { asked in
             defer { asked = [] }
-            return asked
+            return asked.enumerated().filter { index, one in !asked[..<index].contains(one) }.map(\.element)
         }
         var failure: SanlockCode?
         for some in SanlockDriver.calls(for: requests) {

@@ -257,7 +257,8 @@ extension Supervision {
         case .timerFired(.orphanPass):
             return [.killOrphans, .startTimer(.orphanPass, seconds: Supervision.orphanPassSeconds)]
         case .leaseConnectionLost:
-            state = .rescuing(.leaseLost)
+            isConnected = false
+            if !isLossAnnounced { state = .rescuing(.leaseLost) }
             return announceLoss()
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
             .guestSuspended, .guestEnded, .keeperEnded, .stopRequested, .killRequested, .timerFired, .leasesReleased,

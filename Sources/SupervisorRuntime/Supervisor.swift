@@ -365,6 +365,9 @@ extension Supervisor {
         if case .acquiring = supervision.state {
             let isForGuest = signal.number == SIGUSR1 || signal.number == SIGUSR2
             if !isForGuest, !plan.start.caller.ignores(signal.number) { handle(.interrupted(signal: signal.number)) }
+        } else if isPausingOrPaused, signal.number != SIGUSR1, signal.number != SIGUSR2 {
+            // Passed on, it would have the emulator end in good order, and write to disks that may be somebody else's.
+            handle(.stopRequested(timeoutSeconds: plan.stopTimeoutSeconds))
         } else if !signal.isFromKernel || signal.number == SIGHUP && getsid(0) == getpid() {
             // The terminal's own have reached the guest already; but a hang-up goes to the session's leader alone.
             keeper?.send(signal: signal.number)

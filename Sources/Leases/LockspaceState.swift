@@ -64,6 +64,9 @@ public struct LockspaceState: Equatable, Sendable {
             endSeconds: max(0, 8 * ioTimeoutSeconds + graceSeconds - LockspaceState.marginSeconds - age))
     }
 
+    /// The longest time between two looks at leases, in seconds.
+    public static func longestLookSeconds(ioTimeoutSeconds: Double) -> Double { 4 * ioTimeoutSeconds + 3 }
+
     /// How long before the daemon's SIGKILL the guest's death is certain. Killing takes milliseconds.
     private static let marginSeconds = 5.0
 }

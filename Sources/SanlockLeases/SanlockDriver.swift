@@ -11,7 +11,7 @@ public final class SanlockDriver: LeaseDriver {
     let files: LeaseFiles
     let membership: LockspaceMembership
     let owners: LeaseOwners
-    private let records: HolderRecords
+    let records: HolderRecords
     let pid: Int32
     private let notice: SanlockNotice?
     let socket = Mutex<Int32?>(nil)
@@ -76,12 +76,14 @@ public final class SanlockDriver: LeaseDriver {
             if !membership.isJoined() { try membership.join(progress: progress) }
             try membership.checkOwnSlot()
         }
+        let held: [HeldLease]
         do throws(RefusedLease) {
-            return try take(requests)
+            held = try take(requests)
         } catch {
             try? releaseAll()
-            return try acquireWithCare(requests, automatic, after: error, progress)
+            held = try acquireWithCare(requests, automatic, after: error, progress)
         }
+        return try awaitOthers(held, progress)
     }
 
     /// Writes the records of automatic leases.

@@ -132,9 +132,9 @@ import Testing
             case .running, .paused(.goingOn):
                 let answer: Action = settings.pauses ? .pauseGuest : .killGuest
                 #expect(actions.contains(answer), "after \(path)")
-                if settings.pauses { #expect(actions.contains(.startTimer(.pause, seconds: 0.7)), "after \(path)") }
+                if settings.pauses { #expect(actions.contains(.startTimer(.pause, seconds: 0.55)), "after \(path)") }
             case .pausing:
-                #expect(actions.contains(.hastenTimer(.pause, seconds: 0.7)), "after \(path)")
+                #expect(actions.contains(.hastenTimer(.pause, seconds: 0.55)), "after \(path)")
             case .paused:
                 #expect(actions.contains(.letKeeperWait(seconds: nil)), "after \(path)")
             case .stopping(let stopping):

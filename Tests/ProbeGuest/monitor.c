@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { writePeriodMicroseconds = 20000, longestLineBytes = 4096 };
+enum { writePeriodMilliseconds = 20, longestLineBytes = 4096 };
 
 static struct {
     const char *behaviour;
@@ -36,8 +36,9 @@ static struct {
 static bool behaves(const char *behaviour) { return strcmp(guest.behaviour, behaviour) == 0; }
 
 static void *writeForever(void *unused) {
+    const long milliseconds = behaves("lies") ? guest.milliseconds : writePeriodMilliseconds;
+    const struct timespec period = {0, milliseconds * 1000000};
     for (uint64_t count = 1;; count++) {
-        const struct timespec period = {0, writePeriodMicroseconds * 1000};
         while (!guest.isRunning) nanosleep(&period, NULL);
         pthread_mutex_lock(&guest.writing);
         const uint64_t record[] = {count, nowNanoseconds()};

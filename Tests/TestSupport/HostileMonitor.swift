@@ -31,8 +31,8 @@ public struct HostileMonitor: Sendable {
         case garbage
         /// Sends a line without an end.
         case stuffs
-        /// Says that the guest stands; it writes on.
-        case lies
+        /// Says that the guest stands; it writes on, once in so many milliseconds.
+        case lies(periodMilliseconds: Int)
         /// Confirms `stop`, doesn't stop, and says that the guest runs.
         case ignoresStop
         /// Sends the event of a `stop`, never its reply, and writes on.
@@ -62,7 +62,7 @@ public struct HostileMonitor: Sendable {
             case .wrongIDs: "wrong-ids"
             case .garbage: "garbage"
             case .stuffs: "stuffs"
-            case .lies: "lies"
+            case .lies(let milliseconds): "lies=\(milliseconds)"
             case .ignoresStop: "ignores-stop"
             case .hangs: "hangs"
             case .goesOn(let milliseconds): "goes-on=\(milliseconds)"

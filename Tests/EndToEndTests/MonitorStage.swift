@@ -50,6 +50,9 @@ struct MonitorStage {
     /// Their names.
     func eventNames() -> [String] { events().compactMap { $0["event"]?.string } }
 
+    /// The commands that its monitor has taken in.
+    var commands: [String] { HostileMonitor.commands(in: program.output) }
+
     /// Waits until an event of this name was told.
     @discardableResult
     func waitForEvent(_ name: String, within seconds: Double) throws -> JSONValue {

@@ -110,10 +110,9 @@ public struct HostileMonitor: Sendable {
     }
 
     /// The commands that the monitor has taken in, in order.
-    public func commands() -> [String] {
-        let data = FileManager.default.contents(atPath: "\(socket).commands") ?? Data()
-        return String(decoding: data, as: UTF8.self).split(separator: "\n").map {
-            String($0.drop { $0 != " " }.dropFirst())
-        }
+    ///
+    /// - Parameter output: what the guest wrote to standard output.
+    public static func commands(in output: String) -> [String] {
+        output.split(separator: "\n").filter { $0.hasPrefix("command ") }.map { String($0.dropFirst(8)) }
     }
 }

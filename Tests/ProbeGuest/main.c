@@ -26,6 +26,7 @@ static const char usage[] =
     "       ProbeGuest write FILE ID [MILLISECONDS]\n"
     "       ProbeGuest claim FILE ID SECONDS | watch FILE SECONDS\n"
     "       ProbeGuest monitor BEHAVIOUR[=MILLISECONDS] SOCKET DISK [LIFETIME]\n"
+    "       ProbeGuest faultfs DIRECTORY MOUNTPOINT\n"
     "       ProbeGuest hostile MODE[,MODE...] PIDFILE [LIFETIME]\n"
     "       ProbeGuest launch [OPTION...] -- COMMAND [ARG...]\n";
 
@@ -184,6 +185,7 @@ int main(int argc, char **argv) {
     }
     if (strcmp(mode, "claim") == 0 && first && second && third) return claimDisk(first, second, atof(third));
     if (strcmp(mode, "watch") == 0 && first && second) return claimDisk(first, NULL, atof(second));
+    if (strcmp(mode, "faultfs") == 0 && first && second) return faultFileSystem(first, second);
     if (strcmp(mode, "hostile") == 0 && first && second)
         return hostile(first, second, third ? atof(third) : defaultLifetimeSeconds);
     if (strcmp(mode, "monitor") == 0 && first && second && third)

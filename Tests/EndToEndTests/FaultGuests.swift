@@ -20,24 +20,24 @@ final class FaultGuest: Sendable {
     /// Starts it; returns when it has written for the first time.
     init(
         _ policy: LossPolicy, on hosts: FaultHosts, disk: String, observer: DiskObserver, hertz: UInt32,
-        options: [String] = []
+        name: String = FaultGuest.name, options: [String] = []
     ) throws {
         self.policy = policy
         let scratch = hosts.scratch
         writer = try WriterGuest(identity: 1, disk: disk, hertz: hertz, in: scratch)
-        qmpSocket = scratch.file("a.qmp")
+        qmpSocket = scratch.file("\(name).qmp")
         let isPausing = policy == .pause
         let all = ["--on-lease-loss", policy.rawValue, "--log-level", "info"] + (isPausing ? ["--qmp", qmpSocket] : [])
-        events = scratch.file("a.events")
+        events = scratch.file("\(name).events")
         let guest = try hosts.first.start(
-            all + options, writer.command(qmpSocket: isPausing ? qmpSocket : nil), named: Self.name)
+            all + options, writer.command(qmpSocket: isPausing ? qmpSocket : nil), named: name)
         self.guest = guest
         try eventually(within: 30, every: 10, "the first write of \(guest.running): \(guest.running.errors)") {
             guard guest.running.isRunning else { throw TestFailure("\(guest.running): \(guest.running.errors)") }
             return !observer.writes(of: 1).isEmpty
         }
         var follower = Program(
-            try Products.cli(), ["events", Self.name], environment: hosts.first.environment)
+            try Products.cli(), ["events", name], environment: hosts.first.environment)
         follower.output = .file(events)
         _ = try scratch.start(follower)
     }
@@ -52,13 +52,13 @@ final class FaultGuest: Sendable {
 
     /// Its supervisor's exit record; nil while there is none.
     var exitRecord: JSONValue? {
-        let path = "\(guest.station.runDirectory)/exits/\(Self.name).json"
+        let path = "\(guest.station.runDirectory)/exits/\(guest.name).json"
         return FileManager.default.contents(atPath: path).flatMap { try? JSONValue(parsing: $0) }
     }
 
     /// Its status; nil where it has none any more.
     var status: JSONValue? {
-        guard let outcome = try? guest.station.leasehold("status", Self.name, "--json"), outcome.succeeded else {
+        guard let outcome = try? guest.station.leasehold("status", guest.name, "--json"), outcome.succeeded else {
             return nil
         }
         return try? outcome.json()

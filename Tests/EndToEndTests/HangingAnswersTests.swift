@@ -39,7 +39,7 @@ import Testing
             return guest
         }
 
-        func begin(_ arguments: String...) throws -> RunningProgram {
+        func begin(_ arguments: [String]) throws -> RunningProgram {
             try hosts.scratch.start(Program(try Products.cli(), arguments, environment: station.environment))
         }
 
@@ -57,23 +57,41 @@ import Testing
             }
         }
 
-        /// Ends a guest; it is dead within a second, and the command says so soon.
-        func expectEnded(_ guest: Guest, by verb: String, _ reason: String, _ state: String) throws {
-            let child = try guest.status()["childPid"]?.integer.flatMap { pid_t(exactly: $0) }
-            let process = try #require(child.flatMap { ProcessIdentity(living: $0) })
-            let asked = monotonicNanoseconds()
-            let more = verb == "stop" ? ["--timeout", "500ms"] : []
-            let command = try hosts.scratch.start(
-                Program(
-                    try Products.cli(), [verb, guest.name, "--json"] + more, environment: station.environment))
-            try eventually(within: 10, every: 1, "\(verb) of \(guest.name), \(state)") { !process.exists }
-            let deadAfter = secondsSince(asked)
-            #expect(deadAfter < 1.5, "\(verb), \(state)")
-            let outcome = try command.finish(timeout: 20).expecting(.exit(0))
-            let exit = try outcome.json()
-            #expect(exit["reason"]?.string == reason && exit["leasesFree"] == false, "\(exit)")
-            #expect(outcome.seconds < 10, "\(verb), \(state)")
-            print("\(verb) of a \(state) guest: dead after \(deadAfter) s, told after \(outcome.seconds) s")
+        /// Ends guests, at once: each is dead within a second, and its command says so soon.
+        func expectEnded(_ endings: [Ending]) throws {
+            let victims = try endings.map { ending in
+                let child = try ending.guest.status()["childPid"]?.integer.flatMap { pid_t(exactly: $0) }
+                return try #require(child.flatMap { ProcessIdentity(living: $0) }, "\(ending.guest.name) has no child")
+            }
+            let commands = try endings.map { ending in
+                let more = ending.verb == "stop" ? ["--timeout", "500ms"] : []
+                return try begin([ending.verb, ending.guest.name, "--json"] + more)
+            }
+            for ((ending, victim), command) in zip(zip(endings, victims), commands) {
+                let what = "\(ending.verb), \(ending.state)"
+                try eventually(within: 10, every: 1, what) { !victim.exists }
+                let deadAfter = secondsSince(command.startedNanoseconds)
+                #expect(deadAfter < 1.5, "\(what)")
+                print("\(what): dead after at most \(deadAfter) s")
+            }
+            for (ending, command) in zip(endings, commands) {
+                let outcome = try command.finish(timeout: 20).expecting(.exit(0))
+                let exit = try outcome.json()
+                let reason = ending.verb == "stop" ? "stopped" : "killed"
+                #expect(exit["reason"]?.string == reason && exit["leasesFree"] == false, "\(exit)")
+                #expect(outcome.seconds < 10, "\(ending.verb), \(ending.state)")
+            }
+        }
+    }
+
+    /// A guest to be ended, and how.
+    private struct Ending {
+        let guest: Guest
+        let verb: String
+        let state: String
+
+        static func both(_ guests: [Guest], _ state: String) -> [Ending] {
+            zip(guests, ["stop", "kill"]).map { Ending(guest: $0, verb: $1, state: state) }
         }
     }
 
@@ -87,24 +105,20 @@ import Testing
 
         try hosts.waitForRenewal(1)
         try hang.begin(hosts)
-        for guest in stopping { _ = try desk.begin("stop", guest.name, "--timeout", "100s") }
+        for guest in stopping { _ = try desk.begin(["stop", guest.name, "--timeout", "100s"]) }
         for guest in stopping {
             try eventually(within: 2, every: 10) { try guest.status()["state"] == "stopping" }
         }
         try desk.expectQuickAnswers(running[0].guest.name, "running")
         try desk.expectQuickAnswers(stopping[0].name, "stopping")
-        for (verb, index, reason) in [("stop", 0, "stopped"), ("kill", 1, "killed")] {
-            try desk.expectEnded(running[index].guest, by: verb, reason, "running")
-            try desk.expectEnded(stopping[index], by: verb, reason, "stopping")
-        }
+        try desk.expectEnded(
+            Ending.both(running.map(\.guest), "running") + Ending.both(stopping, "stopping"))
         for guest in pausing {
             try eventually(within: 60, every: 50, "\(guest.guest.name) being paused") {
                 guest.status?["state"] == "paused"
             }
         }
         try desk.expectQuickAnswers(pausing[0].guest.name, "paused")
-        for (verb, index, reason) in [("stop", 0, "stopped"), ("kill", 1, "killed")] {
-            try desk.expectEnded(pausing[index].guest, by: verb, reason, "paused")
-        }
+        try desk.expectEnded(Ending.both(pausing.map(\.guest), "paused"))
     }
 }

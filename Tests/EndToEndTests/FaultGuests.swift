@@ -27,7 +27,8 @@ final class FaultGuest: Sendable {
         writer = try WriterGuest(identity: 1, disk: disk, hertz: hertz, in: scratch)
         qmpSocket = scratch.file("\(name).qmp")
         let isPausing = policy == .pause
-        let all = ["--on-lease-loss", policy.rawValue, "--log-level", "info"] + (isPausing ? ["--qmp", qmpSocket] : [])
+        let all =
+            ["--on-lease-loss", policy.rawValue, "--log-level", "info"] + (isPausing ? ["--qmp", qmpSocket] : [])
         events = scratch.file("\(name).events")
         let guest = try hosts.first.start(
             all + options, writer.command(qmpSocket: isPausing ? qmpSocket : nil), named: name)
@@ -67,12 +68,14 @@ final class FaultGuest: Sendable {
     /// The version of its lease, as its status tells.
     var leaseVersion: Int? { status?["leases"]?[0]?["version"]?.integer }
 
-    /// In a few words, what it is now.
-    var condition: String {
+    /// In a few words, what has become of it. What is just ending is waited for, some seconds.
+    func condition() -> String {
+        _ = try? eventually(within: 3, every: 50) { !guest.running.isRunning || status != nil }
         guard guest.running.isRunning else {
-            let record = exitRecord
+            // A supervisor that was killed leaves it to the next look.
+            if exitRecord == nil { _ = try? guest.station.leasehold("list") }
             let how = guest.running.status.map { "\($0)" } ?? "?"
-            return "dead (\(record?["reason"]?.string ?? "no record"), \(how))"
+            return "dead (\(exitRecord?["reason"]?.string ?? "no record"), \(how))"
         }
         let state = status?["state"]?.string ?? "no status"
         // A supervisor that still waits for a process that can't die.
@@ -89,11 +92,13 @@ final class OtherGuest: Sendable {
         case hunter
         /// A supervisor with `--wait`.
         case supervised
+        /// Nobody.
+        case nobody
     }
 
     let kind: Kind
     let writer: WriterGuest
-    private let program: RunningProgram
+    private let program: RunningProgram?
     private let events: RunningProgram?
 
     private static let hunt = """
@@ -128,10 +133,11 @@ final class OtherGuest: Sendable {
         switch kind {
         case .hunter:
             let lease = try hosts.leaseText(disk.first, 2)
-            program = try scratch.start(
+            let program = try scratch.start(
                 Program(
                     "python3", ["-c", Self.hunt, "\(everySeconds)", lease] + writer.command(),
                     environment: station.environment))
+            self.program = program
             events = nil
             try program.waitForOutput("hunting")
         case .supervised:
@@ -144,6 +150,9 @@ final class OtherGuest: Sendable {
                 return try status.json()["state"] == "acquiring"
             }
             events = try scratch.start(Program(try Products.cli(), ["events", "b"], environment: station.environment))
+        case .nobody:
+            program = nil
+            events = nil
         }
     }
 
@@ -151,14 +160,18 @@ final class OtherGuest: Sendable {
     var leaseNanoseconds: UInt64? {
         switch kind {
         case .hunter:
-            let lines = program.output.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+            let lines = (program?.output ?? "").split(separator: "\n", omittingEmptySubsequences: false).dropLast()
             return lines.last { $0.hasPrefix("got ") }.flatMap { UInt64($0.dropFirst(4)) }
         case .supervised:
             let lines = (events?.output ?? "").split(separator: "\n").compactMap { try? JSONValue(parsing: String($0)) }
             let acquired = lines.first { $0["event"] == "acquired" }
             return acquired?["time"]?.string.flatMap(Self.monotonic(from:))
+        case .nobody: return nil
         }
     }
+
+    /// How it was refused for good; nil while it waits or where it has the lease.
+    var refusal: String? { program?.status.map { "\($0): \(program?.errors ?? "")" } }
 
     private static func monotonic(from time: String) -> UInt64? {
         guard let date = try? Date(time, strategy: Date.ISO8601FormatStyle(includingFractionalSeconds: true)) else {
@@ -169,8 +182,8 @@ final class OtherGuest: Sendable {
     }
 
     /// What it was refused with, and when, for messages.
-    var trouble: String { "\(program): \(program.output.suffix(600)) \(program.errors.suffix(600))" }
-
-    /// Ends it.
-    func end() { program.end() }
+    var trouble: String {
+        guard let program else { return "nobody" }
+        return "\(program): \(program.output.suffix(600)) \(program.errors.suffix(600))"
+    }
 }

@@ -16,7 +16,8 @@ enum FaultList {
         seconds < 7 ? .goesOn : seconds < 10 ? .either : .stops(withinSeconds: latest)
     }
 
-    private static func patience(_ seconds: Double) -> Double? { seconds < 7 ? nil : max(76, seconds + 5) }
+    /// For as long as the daemon's time line can last: it may begin when the fault ends.
+    private static func patience(_ seconds: Double) -> Double? { seconds < 7 ? nil : seconds + 76 }
 
     static let daemonGone: [Fault] = [
         Fault(
@@ -121,6 +122,21 @@ enum FaultList {
             storage("lease and guest's disk hang", .hanging, $0, withDisk: true, expectation: .either)
         } + [storage("lease and guest's disk hang", .hanging, 75, withDisk: true, expectation: .knownHole)]
 
+    /// What a paused guest comes back from, where nobody else wants its lease meanwhile.
+    static let nobodyElse: [Fault] =
+        ([
+            daemonGone[1], daemonHangs[3], storage("lease storage hangs", .hanging, 20),
+            storage("lease storage fails", .failing, 20),
+            storage("lease and guest's disk hang", .hanging, 20, withDisk: true),
+        ] + storageHangs.filter { $0.name.contains("frozen for 20") }).map { fault in
+            var fault = fault
+            fault.name += ", nobody else"
+            fault.other = .nobody
+            fault.policies = [.pause]
+            fault.expectation = .comesBack
+            return fault
+        }
+
     static let leaseFile: [Fault] = damages(.supervised, .stops(withinSeconds: 10)) + damages(.hunter, .knownHole)
 
     private static func damages(_ other: OtherGuest.Kind, _ expectation: Fault.Expectation) -> [Fault] {
@@ -153,6 +169,7 @@ enum FaultList {
 
     static let all =
         daemonGone + daemonHangs + lockspaceRemoved + storageHangs + storageSlow + storageFails + bothDisks + leaseFile
+        + nobodyElse
 
     /// The faults of these names.
     static func named(_ names: String...) throws -> [Fault] {

@@ -13,23 +13,25 @@ import Testing
         switch wanted {
         case "":
             return try FaultList.named("daemon killed").map { ($0, .pause) }
-                + FaultList.named("lease storage hangs for 75 s", "daemon stands still for 70 s").map { ($0, .poweroff) }
+                + FaultList.named("lease storage hangs for 75 s", "daemon stands still for 70 s").map {
+                    ($0, .poweroff)
+                }
                 + FaultList.named("lockspace removed by force", "lease file removed").map { ($0, .poweroff) }
                 + FaultList.named("lease storage fails for 20 s", "lease file formatted by hand").map { ($0, .pause) }
-        case "all": return FaultList.all.flatMap { fault in LossPolicy.allCases.map { (fault, $0) } }
+        case "all": return FaultList.all.flatMap { fault in fault.policies.map { (fault, $0) } }
         default:
             let parts = wanted.split(separator: ",")
             let faults = FaultList.all.filter { fault in parts.contains { fault.name.contains($0) } }
             let policies = LossPolicy.allCases.filter { policy in
                 ProcessInfo.processInfo.environment["LEASEHOLD_POLICY"].map { $0 == policy.rawValue } ?? true
             }
-            return faults.flatMap { fault in policies.map { (fault, $0) } }
+            return faults.flatMap { fault in policies.filter(fault.policies.contains).map { (fault, $0) } }
         }
     }
 
     @Test func guestHasStoppedBeforeAnotherHostMayTakeItsLease() async throws {
         let rows = await FaultTable.run(try Self.jobs(), width: Self.wanted.isEmpty ? 4 : 12)
-        print(FaultTable.text(rows))
+        FaultTable.say(FaultTable.text(rows))
         if let path = ProcessInfo.processInfo.environment["LEASEHOLD_FAULTS_TABLE"] {
             try Data(FaultTable.markdown(rows).utf8).write(to: URL(fileURLWithPath: path))
         }

@@ -11,16 +11,19 @@ struct Fault: Sendable {
         case stops(withinSeconds: Double)
         /// Either, as it may be just in time.
         case either
+        /// It stops, and goes on by itself with the lease taken again: nobody had taken it in between.
+        case comesBack
         /// It is known that the other host comes too early; how long both write is shown.
         case knownHole
     }
 
     /// What the table calls it.
-    let name: String
+    var name: String
     var storage = FaultStorage.plain
     /// Whether the guest's own disk has host 1's faults too.
     var diskIsOnStorage = false
     var other = OtherGuest.Kind.hunter
+    var policies = LossPolicy.allCases
     var expectation = Expectation.either
     /// The least that may be to spare, in seconds.
     var leastToSpareSeconds = 0.0
@@ -49,6 +52,10 @@ struct FaultRow: Sendable {
     /// Whether the guests saw each other's writing between their own.
     var sightings = 0
     var isKnownHole = false
+    /// How the other start was refused for good.
+    var refusal: String?
+    /// By how much the version of A's lease grew.
+    var versionGrowth: Int?
     /// What isn't as it has to be.
     var problems: [String] = []
 }
@@ -62,6 +69,11 @@ final class FaultStage: Sendable {
     let observer: DiskObserver
     let first: FaultGuest
     let other: OtherGuest
+
+    /// A known hole lasts until the supervisor looks at its lease again, and has stopped the guest.
+    private static let longestHoleSeconds = 5.0
+    /// What is taken for standing still; shorter ones are the machine's.
+    private static let silenceSeconds = 2.0
 
     /// Starts everything; guest A writes, and the other was refused the lease.
     init(_ fault: Fault, _ policy: LossPolicy, hertz: UInt32 = 25, huntEverySeconds: Double = 0.02) throws {
@@ -92,31 +104,45 @@ final class FaultStage: Sendable {
     func run() throws -> FaultRow {
         var row = FaultRow(fault: fault.name, policy: policy)
         try hosts.waitForRenewal(1)
+        let version = first.leaseVersion
         let begun = monotonicNanoseconds()
         try fault.make(self)
-        if let patience = fault.patienceSeconds {
-            // A little longer than its lease, so that a write that comes late is seen.
-            _ = try? eventually(within: max(0, patience - secondsSince(begun)), every: 50) {
-                (other.leaseNanoseconds).map { secondsSince($0) > 3 } ?? false
-            }
-        } else {
-            pause(milliseconds: 4000)
-        }
+        settle(since: begun)
         let settled = monotonicNanoseconds()
-        row.guest = first.condition
-        let hasLease = other.leaseNanoseconds != nil
-        if !hasLease { try endFirst(&row) }
+        row.guest = first.condition()
+        if fault.other == .nobody {
+            if let version, let now = first.leaseVersion { row.versionGrowth = now - version }
+        } else if other.leaseNanoseconds == nil, other.refusal == nil {
+            try endFirst(&row)
+        }
         measure(&row, from: begun, to: settled)
         judge(&row)
         return row
     }
 
-    /// A goes on, or stays paused: it is ended in an orderly way, and the other has to get the lease then.
-    private func endFirst(_ row: inout FaultRow) throws {
-        guard first.guest.running.isRunning else {
-            row.problems.append("the other never had the lease: \(other.trouble)")
+    /// Waits until nothing more can come.
+    private func settle(since begun: UInt64) {
+        func silence() -> Double { secondsSince(observer.lastWrite(of: 1)?.seenNanoseconds ?? begun) }
+        var goesOn = false
+        if case .goesOn = fault.expectation { goesOn = true }
+        guard let patience = fault.patienceSeconds, !goesOn else {
+            pause(milliseconds: 4000)
             return
         }
+        _ = try? eventually(within: max(0, patience - secondsSince(begun)), every: 50) {
+            if fault.other == .nobody { return secondsSince(begun) > 15 && silence() < 0.5 }
+            // A little longer than its lease, so that a write that comes late is seen.
+            return other.refusal != nil || (other.leaseNanoseconds).map { secondsSince($0) > 3 } ?? false
+        }
+        if other.leaseNanoseconds != nil {
+            _ = try? eventually(within: 12, every: 50) { silence() > Self.silenceSeconds }
+        }
+    }
+
+    /// A goes on, or stays paused: it is ended in an orderly way, and the other has to get the lease then.
+    private func endFirst(_ row: inout FaultRow) throws {
+        // Where it is dead without the other's having the lease, that is told below.
+        guard first.guest.running.isRunning else { return }
         let stop = try hosts.first.leasehold("stop", FaultGuest.name, "--timeout", "1s", timeout: 30)
         if !stop.succeeded { row.problems.append("stop: \(stop)") }
         _ = try? eventually(within: 12, every: 20) { other.leaseNanoseconds != nil }
@@ -142,7 +168,7 @@ final class FaultStage: Sendable {
 
         let end = min(settled, lease ?? settled)
         let moments = before.map(\.seenNanoseconds).filter { $0 < end } + [end]
-        let silences = zip(moments, moments.dropFirst()).filter { seconds($0, $1) > 1 && $1 > begun }
+        let silences = zip(moments, moments.dropFirst()).filter { seconds($0, $1) > Self.silenceSeconds && $1 > begun }
         if let silence = silences.first {
             row.stoppedAfterSeconds = max(0, seconds(begun, silence.0))
             if silence.1 < end { row.guest += String(format: ", silent for %.1f s", seconds(silence.0, silence.1)) }
@@ -152,8 +178,11 @@ final class FaultStage: Sendable {
     }
 
     private func judge(_ row: inout FaultRow) {
+        row.refusal = other.refusal
         if case .knownHole = fault.expectation {
             row.isKnownHole = true
+            if row.guest == "running" { row.problems.append("guest A never noticed") }
+            if row.overlapSeconds > Self.longestHoleSeconds { row.problems.append("guest A noticed late") }
             return
         }
         if row.overlaps > 0 || row.sightings > 0 {
@@ -166,15 +195,30 @@ final class FaultStage: Sendable {
         }
         switch fault.expectation {
         case .goesOn:
-            if row.guest != "running" || row.stoppedAfterSeconds != nil { row.problems.append("guest A is \(row.guest), and had to go on") }
-        case .stops(let limit):
-            guard let stopped = row.stoppedAfterSeconds else {
-                row.problems.append("guest A did not stop")
-                break
+            if row.guest != "running" || row.stoppedAfterSeconds != nil {
+                row.problems.append("guest A is \(row.guest), and had to go on")
             }
-            if stopped > limit { row.problems.append(String(format: "stopped after %.2f s, not %.1f", stopped, limit)) }
+        case .stops(let limit): judgeStop(&row, limit)
+        case .comesBack:
+            judgeStop(&row, 50)
+            if !row.guest.hasPrefix("running, silent for") { row.problems.append("guest A did not go on") }
+            if row.versionGrowth != 1 {
+                row.problems.append("the version grew by \(row.versionGrowth.map { "\($0)" } ?? "?")")
+            }
         case .either, .knownHole: break
         }
-        if row.leaseAfterSeconds == nil { row.problems.append("the other never had the lease: \(other.trouble)") }
+        if row.leaseAfterSeconds == nil, row.refusal == nil, fault.other != .nobody {
+            row.problems.append("the other never had the lease: \(other.trouble)")
+        }
+    }
+
+    private func judgeStop(_ row: inout FaultRow, _ limit: Double) {
+        guard let stopped = row.stoppedAfterSeconds else {
+            row.problems.append("guest A did not stop")
+            return
+        }
+        if stopped > limit {
+            row.problems.append(String(format: "stopped after %.2f s, not %.1f", stopped, limit))
+        }
     }
 }

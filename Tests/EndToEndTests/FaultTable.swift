@@ -37,6 +37,7 @@ enum FaultTable {
             let stage = try FaultStage(fault, policy)
             defer { stage.end() }
             let row = try stage.run()
+            say(cells(row).joined(separator: " · "))
             if !row.problems.isEmpty { tellStory(of: stage, row) }
             return row
         } catch {
@@ -50,7 +51,7 @@ enum FaultTable {
     private static func tellStory(of stage: FaultStage, _ row: FaultRow) {
         let announced = stage.first.announced.map { "\($0)" }.joined(separator: "\n  ")
         let log = stage.daemon.log.split(separator: "\n").suffix(30).joined(separator: "\n  ")
-        print(
+        say(
             """
             \(row.fault) (\(row.policy)): \(row.problems.joined(separator: "; "))
               \(stage.first.guest.running.errors)
@@ -64,6 +65,9 @@ enum FaultTable {
 
     // MARK: Showing
 
+    /// At once, also into a file.
+    static func say(_ text: String) { FileHandle.standardOutput.write(Data("\(text)\n".utf8)) }
+
     private static let heading = [
         "fault", "policy", "guest", "stopped after", "other host's lease after", "to spare", "overlaps",
     ]
@@ -71,8 +75,11 @@ enum FaultTable {
     private static func cells(_ row: FaultRow) -> [String] {
         func seconds(_ value: Double?) -> String { value.map { String(format: "%.2f s", $0) } ?? "–" }
         let overlap = row.overlaps == 0 ? "0" : "\(row.overlaps) in \(seconds(row.overlapSeconds))"
+        var guest = row.guest
+        if let growth = row.versionGrowth { guest += ", version +\(growth)" }
+        if row.refusal != nil { guest += "; the other start was refused" }
         return [
-            row.fault, row.policy.rawValue, row.guest, seconds(row.stoppedAfterSeconds), seconds(row.leaseAfterSeconds),
+            row.fault, row.policy.rawValue, guest, seconds(row.stoppedAfterSeconds), seconds(row.leaseAfterSeconds),
             seconds(row.toSpareSeconds), overlap + (row.isKnownHole ? " (known)" : ""),
         ]
     }

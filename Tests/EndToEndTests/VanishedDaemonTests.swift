@@ -82,7 +82,7 @@ import Testing
                 let restarted = monotonicNanoseconds()
                 try hosts.first.daemon.restart()
                 for (guest, observer) in zip(writers.guests, writers.observers) {
-                    try eventually(within: 30, every: 20, "\(guest.guest.name) writing again: \(guest.condition)") {
+                    try eventually(within: 30, every: 20, "\(guest.guest.name) writing again: \(guest.condition())") {
                         (observer.lastWrite(of: 1)?.seenNanoseconds ?? 0) > restarted
                     }
                 }

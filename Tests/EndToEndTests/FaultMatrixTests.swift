@@ -12,12 +12,15 @@ import Testing
     private static func jobs() throws -> [(Fault, LossPolicy)] {
         switch wanted {
         case "":
-            return try FaultList.named("daemon killed").map { ($0, .pause) }
-                + FaultList.named("lease storage hangs for 75 s", "daemon stands still for 70 s").map {
-                    ($0, .poweroff)
-                }
+            // The long ones first.
+            return try FaultList.named("lease storage hangs for 75 s", "daemon stands still for 70 s").map {
+                ($0, .poweroff)
+            }
+                + FaultList.named(
+                    "daemon killed", "lease storage fails for 20 s", "lease storage frozen for 20 s, nobody else",
+                    "lease file formatted by hand"
+                ).map { ($0, .pause) }
                 + FaultList.named("lockspace removed by force", "lease file removed").map { ($0, .poweroff) }
-                + FaultList.named("lease storage fails for 20 s", "lease file formatted by hand").map { ($0, .pause) }
         case "all": return FaultList.all.flatMap { fault in fault.policies.map { (fault, $0) } }
         default:
             let parts = wanted.split(separator: ",")
@@ -30,7 +33,7 @@ import Testing
     }
 
     @Test func guestHasStoppedBeforeAnotherHostMayTakeItsLease() async throws {
-        let rows = await FaultTable.run(try Self.jobs(), width: Self.wanted.isEmpty ? 4 : 12)
+        let rows = await FaultTable.run(try Self.jobs(), width: Self.wanted.isEmpty ? 5 : 12)
         FaultTable.say(FaultTable.text(rows))
         if let path = ProcessInfo.processInfo.environment["LEASEHOLD_FAULTS_TABLE"] {
             try Data(FaultTable.markdown(rows).utf8).write(to: URL(fileURLWithPath: path))

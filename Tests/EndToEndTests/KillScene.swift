@@ -1,0 +1,162 @@
+import Foundation
+import TestSupport
+
+/// A guest that was brought into the phase of a cell and waits there for the blow.
+struct KillScene {
+    let cell: KillCell
+    let rules: KillRules
+    let stage: KillStage
+    let program: RunningProgram
+    /// The keeper; nil before there is one.
+    private(set) var keeper: ProcessIdentity?
+    /// The guest's processes, the first one first; before its exec what is going to be it.
+    private(set) var guest: [ProcessIdentity] = []
+    /// What a probe guest writes down.
+    let record: HostileRecord
+    /// Who has the lease on host 2 while it is waited for.
+    private(set) var holder: RunningProgram?
+    /// Who waits for it on host 2 while the guest has it.
+    private(set) var hunter: LeaseHunter?
+    private(set) var gate: ExecGate?
+
+    /// Starts a guest and brings it there. Everything that is started ends with the stage's scratch directory.
+    init(_ cell: KillCell, _ hosts: TwoHosts) throws {
+        let stage = try KillStage(hosts)
+        self.cell = cell
+        self.stage = stage
+        rules = KillRules(cell: cell)
+        record = HostileRecord(hosts.scratch.file("k\(stage.tag).pids"))
+        var options = ["--name", "guest", "--disk", stage.disk, "--log-level", "critical"]
+        var modes = "timestamps,fork=1"
+        var probe = try Products.probe()
+        switch cell.phase {
+        case .acquiring:
+            try hosts.formatLease(stage.disk)
+            holder = try hosts.second.hold(try hosts.leaseText(stage.disk))
+            options += ["--wait", "100s"]
+        case .spawning:
+            let gate = try ExecGate(to: probe, at: hosts.scratch.file("k\(stage.tag).gate"))
+            self.gate = gate
+            probe = gate.path
+        case .stopping:
+            options += ["--stop-timeout", "100s"]
+            modes += ",ignore-signals"
+        case .running, .paused:
+            break
+        }
+        var program = try stage.supervised(options, [probe, "hostile", modes, record.path, "100"])
+        program.inheritance.limits = [.init(resource: Int32(RLIMIT_CORE.rawValue), soft: 0, hard: 0)]
+        self.program = try hosts.scratch.start(program)
+        try reachPhase()
+    }
+
+    private mutating func reachPhase() throws {
+        switch cell.phase {
+        case .acquiring:
+            try awaitState("acquiring")
+            try eventually(within: 10, every: 20, "\(program) being known to the daemon: \(program.errors)") {
+                try stage.hosts.first.daemon.clientStatus().clients[program.pid] != nil
+            }
+            return
+        case .spawning:
+            let process = try eventuallyFound(within: 20, "the exec of \(cell): \(program.errors)") {
+                processes(descendingFrom: program.pid).first(where: ExecGate.holds)
+            }
+            guest = [process]
+        case .running:
+            guest = try awaitGuest()
+            try awaitState("running")
+        case .stopping:
+            guest = try awaitGuest()
+            try awaitState("running")
+            program.signal(SIGTERM)
+            try awaitState("stopping")
+        case .paused:
+            throw TestFailure("\(cell): not a phase of a probe")
+        }
+        keeper = try eventuallyFound(within: 5, "the keeper of \(program)") { try keeperOf(program.pid) }
+        hunter = try LeaseHunter(stage, everyMilliseconds: 3)
+    }
+
+    private func awaitGuest() throws -> [ProcessIdentity] {
+        do { return try record.waitUntilReady(within: 20) } catch {
+            throw TestFailure("\(cell): \(error); \(program): \(program.errors)")
+        }
+    }
+
+    func state() throws -> String {
+        let status = try stage.leasehold("status", "guest", "--json")
+        return status.succeeded ? try status.json()["state"]?.string ?? "" : "none"
+    }
+
+    private func awaitState(_ wanted: String) throws {
+        try eventually(within: 20, every: 10, "\(cell): state \(wanted); \(program): \(program.errors)") {
+            try state() == wanted
+        }
+    }
+
+    /// The processes that the blow is for, in the order in which they get it. See `killAtOnce` for why the keeper is first.
+    func targets(daemon: ProcessIdentity?) -> [(victim: KillVictim, process: ProcessIdentity)] {
+        let all: [(KillVictim, ProcessIdentity?)] = [
+            (.keeper, keeper), (.supervisor, program.identity), (.guest, guest.first), (.daemon, daemon),
+        ]
+        return all.compactMap { victim, process in
+            guard cell.victims.contains(victim), let process else { return nil }
+            return (victim, process)
+        }
+    }
+}
+
+/// A blow to the victims of some scenes under one daemon, as nearly at once as a loop over them is.
+struct KillStrike {
+    /// When it began, in CLOCK_MONOTONIC.
+    let nanoseconds: UInt64
+
+    /// Strikes; the daemon once, and last.
+    init(_ scenes: [KillScene], daemon: SanlockDaemon?) throws {
+        guard let blow = scenes.first?.cell.blow else { throw TestFailure("no scene to strike") }
+        let daemon = daemon.flatMap { ProcessIdentity(living: $0.pid) }
+        var targets = scenes.flatMap { $0.targets(daemon: nil) }
+        if let daemon { targets.append((.daemon, daemon)) }
+        switch blow {
+        case .fault:
+            let ours = targets.filter { $0.victim == .supervisor || $0.victim == .keeper }
+            for target in ours { try KillStrike.breakCode(of: target.process) }
+            nanoseconds = monotonicNanoseconds()
+            for (victim, process) in targets {
+                switch victim {
+                // Neither means anything to them, but that they wake up.
+                case .supervisor: process.signal(SIGCONT)
+                case .keeper: process.signal(SIGCHLD)
+                case .guest, .daemon: process.signal(SIGSEGV)
+                }
+            }
+        case .stopThenKill:
+            for target in targets { target.process.signal(SIGSTOP) }
+            pause(milliseconds: 100)
+            nanoseconds = monotonicNanoseconds()
+            for target in targets { target.process.signal(SIGKILL) }
+        case .term, .interrupt, .hangUp, .quit, .kill:
+            nanoseconds = monotonicNanoseconds()
+            for target in targets { target.process.signal(blow.signal) }
+        }
+    }
+
+    /// Has a process fault at the next instruction of its first thread, which waits in a system call: a SIGSEGV that is
+    /// only sent is blocked in supervisor and keeper.
+    private static func breakCode(of process: ProcessIdentity) throws {
+        let memory = Glibc.open("/proc/\(process.pid)/mem", O_WRONLY | O_CLOEXEC)
+        guard memory >= 0 else { throw TestFailure("can't write to the memory of \(process): errno \(errno)") }
+        defer { close(memory) }
+        let address = try eventuallyFound(within: 5, "\(process) waiting in a system call") { () -> UInt64? in
+            let call = readProcessFile(process.pid, "syscall").map { String(decoding: $0, as: UTF8.self) } ?? ""
+            guard let last = call.split(whereSeparator: \.isWhitespace).last, last.hasPrefix("0x") else { return nil }
+            return UInt64(last.dropFirst(2), radix: 16)
+        }
+        // x86-64's hlt, which no program may execute.
+        var instruction: UInt8 = 0xf4
+        guard pwrite(memory, &instruction, 1, off_t(address)) == 1 else {
+            throw TestFailure("can't break \(process) at \(address): errno \(errno)")
+        }
+    }
+}

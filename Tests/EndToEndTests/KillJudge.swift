@@ -88,7 +88,6 @@ struct KillJudge {
         let ending = KillEnding(
             status: .signal(SIGKILL), record: KillRecord("killed", .signal(SIGKILL), leasesFree: true))
         try judgeEnding(index, scene, among: [ending])
-        lastSeen[index] = monotonicNanoseconds()
     }
 
     /// Nobody is left to kill what the guest has forked: it keeps the lease until somebody looks.
@@ -104,6 +103,8 @@ struct KillJudge {
         let ran = scene.record.isReady
         let isToRun = scene.cell.phase.ranGuest || scene.cell.phase == .spawning && scene.rules.fate == .goesOn
         note(index, ran == isToRun, ran ? "the guest ran" : "the guest never ran")
+        // A probe notes its own last moments, to a fifth of a millisecond.
+        if ran { lastSeen[index] = max(try scene.record.lastAliveNanoseconds(), strike.nanoseconds) }
         if scene.rules.fate == .goesOn {
             verdicts[index].fate = scene.cell.phase == .acquiring ? "waits on" : "goes on"
             return
@@ -112,11 +113,12 @@ struct KillJudge {
             verdicts[index].fate = "never ran"
             return
         }
-        // A probe notes its own last moments, to a fifth of a millisecond.
-        if ran { lastSeen[index] = max(try scene.record.lastAliveNanoseconds(), strike.nanoseconds) }
         let seconds = Double(lastSeen[index] - strike.nanoseconds) / 1e9
-        let what = !ran ? "never ran" : scene.rules.fate == .mayOutlive && seconds > 0.2 ? "ended by list" : "dead"
-        verdicts[index].fate = "\(what), \(Int((seconds * 1000).rounded(.up))) ms"
+        if scene.rules.fate == .mayOutlive, seconds > 0.2 {
+            verdicts[index].fate = "held until list"
+        } else {
+            verdicts[index].fate = "\(ran ? "dead" : "never ran"), \(Int((seconds * 1000).rounded(.up))) ms"
+        }
     }
 
     // MARK: Supervisors and records
@@ -141,7 +143,7 @@ struct KillJudge {
         let path = "\(scene.stage.runDirectory)/exits/guest.json"
         let record = access(path, F_OK) == 0 ? try KillRecord(try scene.stage.exitRecord()) : nil
         let ending = KillEnding(status: status, record: record)
-        let allowed = endings.map { "\($0)" }.joined(separator: ", or ")
+        let allowed = Set(endings.map { "\($0)" }).sorted().joined(separator: ", or ")
         note(index, endings.contains(ending), "ended by \(ending), not \(allowed)")
     }
 
@@ -167,6 +169,6 @@ struct KillJudge {
     }
 
     private func isHeld(_ scene: KillScene, by holder: RunningProgram) throws -> Bool {
-        try scene.stage.hosts.holders(of: scene.stage.disk).map(\.resource.pid) == [holder.pid]
+        try scene.stage.hosts.second.daemon.clientStatus().resources(of: holder.pid).count == 1
     }
 }

@@ -120,19 +120,16 @@ struct KillStrike {
         if let daemon { targets.append((.daemon, daemon)) }
         switch blow {
         case .fault:
-            let ours = targets.filter { $0.victim == .supervisor || $0.victim == .keeper }
-            for target in ours { try KillStrike.breakCode(of: target.process) }
+            let ours = targets.filter { $0.victim == .supervisor || $0.victim == .keeper }.map(\.process)
+            for process in ours { try KillStrike.breakCode(of: process) }
+            // Being stopped and continued makes each of them leave its system call, or begin it again.
+            try KillStrike.stop(ours)
             nanoseconds = monotonicNanoseconds()
             for (victim, process) in targets {
-                switch victim {
-                // Neither means anything to them, but that they wake up.
-                case .supervisor: process.signal(SIGCONT)
-                case .keeper: process.signal(SIGCHLD)
-                case .guest, .daemon: process.signal(SIGSEGV)
-                }
+                process.signal(victim == .supervisor || victim == .keeper ? SIGCONT : SIGSEGV)
             }
         case .stopThenKill:
-            for target in targets { target.process.signal(SIGSTOP) }
+            try KillStrike.stop(targets.map(\.process))
             pause(milliseconds: 100)
             nanoseconds = monotonicNanoseconds()
             for target in targets { target.process.signal(SIGKILL) }
@@ -142,10 +139,17 @@ struct KillStrike {
         }
     }
 
-    /// Has a process fault at the next instruction of its first thread, which waits in a system call: a SIGSEGV that is
-    /// only sent is blocked in supervisor and keeper.
+    private static func stop(_ processes: [ProcessIdentity]) throws {
+        for process in processes { process.signal(SIGSTOP) }
+        try eventually(within: 2, every: 0.2, "the stop of \(processes)") {
+            processes.allSatisfy { ProcessStatus($0.pid)?.state == "T" }
+        }
+    }
+
+    /// Has a process fault once it leaves the system call that its first thread waits in, or begins it again: a SIGSEGV
+    /// that is only sent is blocked in supervisor and keeper.
     private static func breakCode(of process: ProcessIdentity) throws {
-        let memory = Glibc.open("/proc/\(process.pid)/mem", O_WRONLY | O_CLOEXEC)
+        let memory = open("/proc/\(process.pid)/mem", O_WRONLY | O_CLOEXEC)
         guard memory >= 0 else { throw TestFailure("can't write to the memory of \(process): errno \(errno)") }
         defer { close(memory) }
         let address = try eventuallyFound(within: 5, "\(process) waiting in a system call") { () -> UInt64? in
@@ -153,9 +157,9 @@ struct KillStrike {
             guard let last = call.split(whereSeparator: \.isWhitespace).last, last.hasPrefix("0x") else { return nil }
             return UInt64(last.dropFirst(2), radix: 16)
         }
-        // x86-64's hlt, which no program may execute.
-        var instruction: UInt8 = 0xf4
-        guard pwrite(memory, &instruction, 1, off_t(address)) == 1 else {
+        // x86-64's hlt, which no program may execute, in place of `syscall` (two bytes) and of what follows it.
+        let code: [UInt8] = [0xf4, 0xf4, 0xf4]
+        guard pwrite(memory, code, code.count, off_t(address) - 2) == code.count else {
             throw TestFailure("can't break \(process) at \(address): errno \(errno)")
         }
     }

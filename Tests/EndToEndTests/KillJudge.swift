@@ -81,9 +81,18 @@ struct KillJudge {
         case .spawning:
             scene.gate?.open()
             _ = try scene.record.waitUntilReady(within: 10)
-        case .running, .paused, .stopping:
+        case .paused:
+            let state = try scene.state()
+            note(index, state == "paused", "it isn't paused any more: \(state)")
+            return
+        case .running, .stopping:
             break
         }
+        try judgeKill(index, scene)
+    }
+
+    /// A guest that went on is ended by order.
+    private mutating func judgeKill(_ index: Int, _ scene: KillScene) throws {
         try scene.stage.leasehold("kill", "guest").expecting(.exit(0))
         let ending = KillEnding(
             status: .signal(SIGKILL), record: KillRecord("killed", .signal(SIGKILL), leasesFree: true))
@@ -100,11 +109,11 @@ struct KillJudge {
     }
 
     private mutating func describe(_ index: Int, _ scene: KillScene) throws {
-        let ran = scene.record.isReady
+        let ran = scene.cell.phase == .paused || scene.record.isReady
         let isToRun = scene.cell.phase.ranGuest || scene.cell.phase == .spawning && scene.rules.fate == .goesOn
         note(index, ran == isToRun, ran ? "the guest ran" : "the guest never ran")
         // A probe notes its own last moments, to a fifth of a millisecond.
-        if ran { lastSeen[index] = max(try scene.record.lastAliveNanoseconds(), strike.nanoseconds) }
+        if scene.record.isReady { lastSeen[index] = max(try scene.record.lastAliveNanoseconds(), strike.nanoseconds) }
         if scene.rules.fate == .goesOn {
             verdicts[index].fate = scene.cell.phase == .acquiring ? "waits on" : "goes on"
             return
@@ -154,6 +163,7 @@ struct KillJudge {
     mutating func judgeLeases() {
         for index in scenes.indices {
             check(index) { judge, scene in
+                if scene.cell.phase == .paused, scene.rules.fate == .goesOn { try judge.judgeResumed(index, scene) }
                 if let hunter = scene.hunter {
                     let got = try hunter.gotNanoseconds(within: 30)
                     judge.note(index, got > judge.lastSeen[index], "host 2 had the lease before the guest's end")
@@ -166,6 +176,16 @@ struct KillJudge {
                 try scene.stage.expectNothingLeft()
             }
         }
+    }
+
+    /// With lockspace and daemon in order again, a paused guest goes on by itself, and has its lease.
+    private mutating func judgeResumed(_ index: Int, _ scene: KillScene) throws {
+        try eventually(within: 30, every: 50, "the guest going on: \(scene.program.errors)") {
+            try scene.state() == "running"
+        }
+        let leases = try scene.stage.hosts.first.daemon.clientStatus().resources(of: scene.program.pid)
+        note(index, leases.count == 1, "it went on without its lease")
+        try judgeKill(index, scene)
     }
 
     private func isHeld(_ scene: KillScene, by holder: RunningProgram) throws -> Bool {

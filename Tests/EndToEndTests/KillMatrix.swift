@@ -70,8 +70,8 @@ struct KillCell: Hashable, CustomStringConvertible {
         victims.sorted().map(\.rawValue).joined(separator: "+")
     }
 
-    /// Whether the daemon ends, and the leases with it.
-    var endsDaemon: Bool { victims.contains(.daemon) && blow.endsDaemon }
+    /// Whether the daemon ends, and the leases with it. In the phase `paused` they are gone already.
+    var endsDaemon: Bool { victims.contains(.daemon) && blow.endsDaemon && phase != .paused }
 
     /// Each victim alone, then each pair.
     static let allVictims: [Set<KillVictim>] = {
@@ -87,14 +87,17 @@ struct KillCell: Hashable, CustomStringConvertible {
         }
     }.filter(\.exists)
 
-    private var exists: Bool { phase != .paused && phase != .acquiring || phase != .paused && victims.isDisjoint(with: [.keeper, .guest]) }
+    private var exists: Bool { phase != .acquiring || victims.isDisjoint(with: [.keeper, .guest]) }
 
-    /// A few cells that have each victim, each signal and each phase at least once; of the signals that end a daemon
-    /// only one, since each takes a pair of hosts of its own.
+    /// Some cells that have each victim and each signal in each phase at least once; but of the signals that end a daemon,
+    /// and of those in the phase `paused`, only one, since each of them takes a pair of hosts of its own.
     static func sample(seed: UInt64) -> [KillCell] {
         var random = KillRandom(state: seed)
         let fatal = KillBlow.allCases.filter(\.endsDaemon).randomElement(using: &random)
-        let possible = all.filter { !$0.endsDaemon || $0.blow == fatal }.shuffled(using: &random)
+        let paused = KillBlow.allCases.randomElement(using: &random)
+        let possible = all.filter { cell in
+            cell.phase == .paused ? cell.blow == paused : !cell.endsDaemon || cell.blow == fatal
+        }.shuffled(using: &random)
         var missing = Set(possible.flatMap(\.features))
         var chosen: [KillCell] = []
         for cell in possible where !missing.isDisjoint(with: cell.features) {
@@ -104,9 +107,9 @@ struct KillCell: Hashable, CustomStringConvertible {
         return chosen
     }
 
-    // What a sample has to cover: every victim and every signal in every phase would be all of it.
+    // What a sample has to cover.
     private var features: [String] {
-        ["\(victimNames) \(endsDaemon)", "\(blow.rawValue) \(endsDaemon)", "\(phase.rawValue) \(victims.count)"]
+        ["\(victimNames) \(phase.rawValue) \(endsDaemon)", "\(blow.rawValue) \(phase.rawValue) \(endsDaemon)"]
     }
 }
 

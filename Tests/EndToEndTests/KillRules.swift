@@ -59,14 +59,19 @@ struct KillRules {
     private var supervisorDies: Bool { hits(.supervisor) && blow.isFatal }
     // It has every signal blocked.
     private var keeperDies: Bool { hits(.keeper) && blow.isFatal }
-    /// Whether the leases go with the daemon; a paused guest has given its own back, or lost them.
-    private var losesLeases: Bool { cell.endsDaemon && cell.phase != .paused }
+    private var losesLeases: Bool { cell.endsDaemon }
+    /// Whether the supervisor is asked to end the guest. It stops it by SIGTERM, and passes the others on; but a guest that
+    /// is paused is killed, since an emulator that ends in good order writes to its disks.
+    private var isAsked: Bool {
+        hits(.supervisor) && !supervisorDies && (cell.phase == .paused || blow == .term && cell.phase != .stopping)
+    }
 
     /// How the signal ends the guest, sent to it or passed on; nil where it doesn't reach it or is ignored.
     private var guestEnd: Status? {
         guard hasGuest, hits(.guest) || hits(.supervisor) && !supervisorDies else { return nil }
         switch (cell.phase, blow) {
         case (.stopping, let blow) where !(blow == .kill || blow == .stopThenKill): return nil
+        case (.paused, _) where !hits(.guest): return .signal(SIGKILL)
         // A QEMU ends by these in good order.
         case (.paused, .term), (.paused, .interrupt), (.paused, .hangUp): return .exit(0)
         default: return .signal(signal)
@@ -100,24 +105,27 @@ struct KillRules {
     }
 
     private var endingsOfGuest: [KillEnding] {
+        // Leases that went with their daemon were not given back.
+        let areFree = !losesLeases && cell.phase != .paused
         var endings: [KillEnding] = []
         func add(_ status: Status, _ reason: String, _ end: Status) {
-            endings.append(
-                KillEnding(status: status, record: KillRecord(reason, end, leasesFree: !losesLeases)))
+            endings.append(KillEnding(status: status, record: KillRecord(reason, end, leasesFree: areFree)))
         }
         let killed = Status.signal(SIGKILL)
         if let end = guestEnd {
-            // A supervisor that got SIGTERM stops the guest; any other end before that is the guest's own.
-            let isAsked = cell.phase == .stopping || hits(.supervisor) && blow == .term
-            if isAsked { add(end, "stopped", end) }
+            if isAsked || cell.phase == .stopping { add(end, "stopped", end) }
+            if isAsked && cell.phase == .paused { add(killed, "stopped", killed) }
             if cell.phase != .stopping, !isAsked || hits(.guest) { add(end, "exited", end) }
         }
         if keeperDies {
             cell.phase == .stopping ? add(killed, "stopped", killed) : add(.exit(125), "keeperDied", killed)
         }
+        if keeperDies, cell.phase == .paused, hits(.daemon) { add(.exit(74), "leaseLost", killed) }
         if losesLeases {
-            add(.exit(74), "leaseLost", killed)
-            if let guestEnd, guestEnd != killed { add(.exit(74), "leaseLost", guestEnd) }
+            // Before the guest ran, this is a start that failed.
+            let status = Status.exit(cell.phase.ranGuest ? 74 : 69)
+            add(status, "leaseLost", killed)
+            if let guestEnd, guestEnd != killed { add(status, "leaseLost", guestEnd) }
         }
         return endings
     }

@@ -26,9 +26,10 @@ struct KillScene {
         self.stage = stage
         rules = KillRules(cell: cell)
         record = HostileRecord(hosts.scratch.file("k\(stage.tag).pids"))
-        var options = ["--name", "guest", "--disk", stage.disk, "--log-level", "critical"]
+        var options = ["--name", "guest", "--log-level", "critical"]
         var modes = "timestamps,fork=1"
         var probe = try Products.probe()
+        var emulator: [String]?
         switch cell.phase {
         case .acquiring:
             try hosts.formatLease(stage.disk)
@@ -41,10 +42,16 @@ struct KillScene {
         case .stopping:
             options += ["--stop-timeout", "100s"]
             modes += ",ignore-signals"
-        case .running, .paused:
+        case .paused:
+            let monitor = hosts.scratch.file("k\(stage.tag).qmp")
+            options += ["--qmp", monitor, "--on-lease-loss", "pause"]
+            emulator = QEMU.command(disks: [stage.disk], qmpSocket: monitor)
+        case .running:
             break
         }
-        var program = try stage.supervised(options, [probe, "hostile", modes, record.path, "100"])
+        if emulator == nil { options += ["--disk", stage.disk] }
+        let command = emulator ?? [probe, "hostile", modes, record.path, "100"]
+        var program = try stage.supervised(options, command)
         program.inheritance.limits = [.init(resource: Int32(RLIMIT_CORE.rawValue), soft: 0, hard: 0)]
         self.program = try hosts.scratch.start(program)
         try reachPhase()
@@ -72,11 +79,19 @@ struct KillScene {
             program.signal(SIGTERM)
             try awaitState("stopping")
         case .paused:
-            throw TestFailure("\(cell): not a phase of a probe")
+            // Until its daemon is killed; see `awaitPause`.
+            try awaitState("running")
         }
         keeper = try eventuallyFound(within: 5, "the keeper of \(program)") { try keeperOf(program.pid) }
+        guard cell.phase != .paused else {
+            guest = keeper.map { processes(descendingFrom: $0.pid) } ?? []
+            return
+        }
         hunter = try LeaseHunter(stage, everyMilliseconds: 3)
     }
+
+    /// Waits until a guest whose daemon was killed stands still.
+    func awaitPause() throws { try awaitState("paused") }
 
     private func awaitGuest() throws -> [ProcessIdentity] {
         do { return try record.waitUntilReady(within: 20) } catch {
@@ -91,7 +106,8 @@ struct KillScene {
 
     private func awaitState(_ wanted: String) throws {
         try eventually(within: 20, every: 10, "\(cell): state \(wanted); \(program): \(program.errors)") {
-            try state() == wanted
+            guard program.isRunning else { throw TestFailure("\(cell): \(program): \(program.errors)") }
+            return try state() == wanted
         }
     }
 
@@ -142,7 +158,8 @@ struct KillStrike {
     private static func stop(_ processes: [ProcessIdentity]) throws {
         for process in processes { process.signal(SIGSTOP) }
         try eventually(within: 2, every: 0.2, "the stop of \(processes)") {
-            processes.allSatisfy { ProcessStatus($0.pid)?.state == "T" }
+            // One that wakes up by itself may have ended already.
+            processes.allSatisfy { !$0.exists || ProcessStatus($0.pid)?.state == "T" }
         }
     }
 

@@ -152,6 +152,10 @@ struct KillJudge {
         let path = "\(scene.stage.runDirectory)/exits/guest.json"
         let record = access(path, F_OK) == 0 ? try KillRecord(try scene.stage.exitRecord()) : nil
         let ending = KillEnding(status: status, record: record)
+        if case .exit = status, record == nil {
+            let lines = scene.program.errors.split(separator: "\n")
+            note(index, lines.count == 1, "not one line: \(lines)")
+        }
         let allowed = Set(endings.map { "\($0)" }).sorted().joined(separator: ", or ")
         note(index, endings.contains(ending), "ended by \(ending), not \(allowed)")
     }

@@ -36,4 +36,20 @@ import Testing
             try table.write(to: path, summary: summary)
         }
     }
+
+    /// As the matrix has it, a fault kills; what only looks like one, since somebody has sent it, doesn't.
+    @Test(arguments: [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS])
+    func faultSignalsThatAreOnlySentChangeNothing(signal: Int32) throws {
+        let stage = try KillStage.shared()
+        let guest = try stage.start("fork=1")
+        guest.keeper.signal(signal)
+        guest.supervisor.signal(signal)
+        pause(milliseconds: 100)
+        #expect(guest.keeper.exists && guest.supervisor.exists)
+        #expect(try guest.record.living().count == 2)
+        guest.program.signal(SIGTERM)
+        #expect(try guest.program.wait(timeout: 5) == .signal(SIGTERM))
+        #expect(try stage.exitRecord()["reason"] == "stopped")
+        try stage.expectNothingLeft()
+    }
 }

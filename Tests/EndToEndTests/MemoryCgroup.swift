@@ -14,7 +14,9 @@ struct MemoryCgroup {
             let limit = isUnified ? "memory.max" : "memory.limit_in_bytes"
             if MemoryCgroup.write("\(limitBytes)", to: "\(path)/\(limit)") {
                 // What is paged out doesn't count, and a test isn't to wait for it; not every kernel has these.
-                for file in ["memory.swap.max", "memory.swappiness"] { _ = MemoryCgroup.write("0", to: "\(path)/\(file)") }
+                for file in ["memory.swap.max", "memory.swappiness"] {
+                    _ = MemoryCgroup.write("0", to: "\(path)/\(file)")
+                }
                 self.path = path
                 self.isUnified = isUnified
                 return

@@ -92,7 +92,8 @@ import Testing
 
     /// An owner who isn't root may lock what RLIMIT_MEMLOCK says, or all with CAP_IPC_LOCK; too little is no reason not to
     /// start.
-    @Test(arguments: [true, false]) func supervisorAndKeeperAreLockedInMemoryWhereThatIsAllowed(isAllowed: Bool) throws {
+    @Test(arguments: [true, false]) func supervisorAndKeeperAreLockedInMemoryWhereThatIsAllowed(isAllowed: Bool) throws
+    {
         try ControlDesk.with { desk in
             try #require(getuid() == 0, "only root can start a guest as somebody else")
             chmod(desk.scratch.path, 0o755)

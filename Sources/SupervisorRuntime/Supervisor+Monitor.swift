@@ -108,7 +108,8 @@ extension Supervisor {
             if plan.settings.pauses, child.flatMap(StorageWrites.bytes) == nil {
                 note(
                     .warning,
-                    "how much the guest writes can't be seen (/proc/PID/io): should its leases be lost, it is ended, not stopped")
+                    "how much the guest writes can't be seen (/proc/PID/io): should its leases be lost, it is ended, not stopped"
+                )
             }
         }
         monitor.attempts += 1

@@ -81,7 +81,9 @@ extension Supervisor {
 
     func announceLeaseLoss() {
         leaseState = .lost
-        if lossDetail.isEmpty { lossDetail = "no lockspace renewal was seen for too long, and the sanlock daemon says nothing" }
+        if lossDetail.isEmpty {
+            lossDetail = "no lockspace renewal was seen for too long, and the sanlock daemon says nothing"
+        }
         let now = Clock.monotonicSeconds()
         let policy = WireEvent.Detail("policy", plan.settings.pauses ? "pause" : "poweroff")
         emit(.leaseLost, [policy, .init("cause", lossDetail)] + (lockspaces.first.map { times($0, now) } ?? []))
@@ -123,7 +125,9 @@ extension Supervisor {
     func announceStay(_ failure: LeaseFailure) {
         let text = failure.reason(.none)
         emit(.paused, [.init("reason", "leaseTaken"), .init("cause", text)])
-        note(.error, "the guest stays stopped, as its disk may have been changed under it: \(text); leasehold kill ends it")
+        note(
+            .error,
+            "the guest stays stopped, as its disk may have been changed under it: \(text); leasehold kill ends it")
         writeState()
     }
 

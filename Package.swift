@@ -31,6 +31,11 @@ let package = Package(
         .target(name: "DiskNames", dependencies: ["Platform"]),
         .target(name: "HostConfiguration", dependencies: ["Configuration", "Platform"]),
         .target(name: "GuestDirectory", dependencies: ["ControlProtocol", "DiskNames", "Platform"]),
+        .target(
+            name: "HostChecks",
+            dependencies: [
+                "ControlProtocol", "DiskNames", "GuestDirectory", "Leases", "Platform", "SanlockLeases",
+            ]),
         .target(name: "Supervision", dependencies: ["Leases"]),
         .target(
             name: "SupervisorRuntime",
@@ -48,8 +53,8 @@ let package = Package(
         .executableTarget(
             name: "leasehold",
             dependencies: [
-                "Configuration", "ControlProtocol", "GuestDirectory", "HostConfiguration", "Leases", "Platform",
-                "SanlockLeases", "Supervision",
+                "Configuration", "ControlProtocol", "GuestDirectory", "HostChecks", "HostConfiguration", "Leases",
+                "Platform", "SanlockLeases", "Supervision",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -63,6 +68,8 @@ let package = Package(
         .testTarget(name: "DiskNamesTests", dependencies: ["DiskNames", "Platform", "TestSupport"]),
         .testTarget(
             name: "GuestDirectoryTests", dependencies: ["ControlProtocol", "GuestDirectory", "Platform", "TestSupport"]),
+        .testTarget(
+            name: "HostChecksTests", dependencies: ["ControlProtocol", "HostChecks", "Platform", "SanlockLeases"]),
         .testTarget(name: "PlatformTests", dependencies: ["Platform", "TestSupport"]),
         .testTarget(name: "SanlockLeasesTests", dependencies: ["Leases", "SanlockLeases", "TestSupport"]),
         .testTarget(

@@ -68,6 +68,7 @@ int leasehold_file_system_at(const char *path, struct leasehold_file_system *fou
 		// As an unsigned number of 32 bits, whatever the C library makes of it.
 		.magic = (int64_t)(uint32_t)system.f_type,
 		.is_read_only = system.f_flags & ST_RDONLY,
+		.blocks = system.f_blocks,
 		.free_bytes = (uint64_t)system.f_bavail * (uint64_t)system.f_frsize,
 		.files = system.f_files,
 		.free_files = system.f_ffree,

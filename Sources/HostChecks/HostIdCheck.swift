@@ -28,8 +28,7 @@ struct HostIdFacts: Equatable, Sendable {
         }
         // Where no daemon runs, this host has joined nothing.
         if (try? DaemonSight()) != nil, sight.isJoined() { return teller.tell("isUsed", false) }
-        let io = first.ioTimeoutSeconds == 0 ? 10 : Double(min(first.ioTimeoutSeconds, 255))
-        let watchSeconds = 2 * io + 1.5
+        let watchSeconds = 2 * first.ioSeconds + 1.5
         teller.tell("watchSeconds", .number(watchSeconds))
         let deadline = Clock.monotonicSeconds() + watchSeconds
         while Clock.monotonicSeconds() < deadline {

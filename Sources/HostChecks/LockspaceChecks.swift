@@ -11,6 +11,8 @@ struct LockspaceFacts: Equatable, Sendable {
     var unreadable: String?
     /// What stands in this host's slot.
     var slotTimestamp: Int64?
+    /// The io timeout that stands there, in seconds.
+    var slotIoSeconds: Double?
     /// Which joining of this host's id stands there.
     var slotGeneration: Int64?
     /// The note of another host that wanted this host's id.
@@ -33,6 +35,7 @@ struct LockspaceFacts: Equatable, Sendable {
         unreadable = facts.string("unreadable")
         slotTimestamp = facts.integer("slotTimestamp")
         slotGeneration = facts.integer("slotGeneration")
+        slotIoSeconds = facts.number("slotIoSeconds")
         clash = facts.string("clash")
         if let count = facts.integer("leases"), let seen = facts.integer("seen") {
             var leases = LeaseDirectorySight.Leases()
@@ -58,6 +61,7 @@ struct LockspaceFacts: Equatable, Sendable {
             teller.tell("unreadable", error.message)
         }
         if let slot = hostId.flatMap(sight.slot(of:)) {
+            teller.tell("slotIoSeconds", .number(slot.ioSeconds))
             teller.tell("slotTimestamp", .integer(Int64(clamping: slot.timestamp)))
             teller.tell("slotGeneration", .integer(Int64(clamping: slot.generation)))
         }
@@ -135,10 +139,24 @@ struct LockspaceFacts: Equatable, Sendable {
                     "stop this host's guests and leave the lockspace (sanlock client rem_lockspace), or set host_id "
                     + "and disk_lease_dir as joined")
         }
-        guard let io = joined.ioTimeoutSeconds, let renewed = joined.renewedSeconds else {
+        let away = "joined as host id \(joined.hostId), but in a file that is not at \(path) any more"
+        let isRead = file != nil && unreadable == nil && hasReadSlot
+        if isRead, !isInPlace(joined) {
+            return .failed(
+                .lockspace, away,
+                advice: "other hosts can't see that this one lives: stop its guests, leasehold lockspace leave, start "
+                    + "again")
+        }
+        let io = joined.ioTimeoutSeconds ?? slotIoSeconds ?? 10
+        // The daemon knows of the renewal before the last one; the slot is the last one.
+        let known = joined.renewedSeconds.map { $0 + 2 * io }
+        guard let renewed = isRead ? slotTimestamp.map(Double.init) : known else {
             return .ok(.lockspace, "joined as host id \(joined.hostId) a moment ago, not renewed yet")
         }
-        let age = max(0, now - renewed)
+        return renewalCheck(joined, age: max(0, now - renewed), io)
+    }
+
+    private func renewalCheck(_ joined: DaemonSight.Membership, age: Double, _ io: Double) -> Check {
         let found = "joined as host id \(joined.hostId), renewed \(age.secondsText) ago (io timeout \(Int(io)) s)"
         let look = "look at the storage of the lease directory, and at the sanlock daemon's log"
         if age >= 8 * io {
@@ -150,19 +168,17 @@ struct LockspaceFacts: Equatable, Sendable {
                 .lockspace, "\(found): renewals fail, and guests are ended in \((8 * io - age).secondsText)",
                 advice: look)
         }
-        if end == .complete, unreadable == nil, file != nil, !isInPlace(joined, io) {
-            return .failed(
-                .lockspace, "\(found), but in a file that is not at \(path) any more",
-                advice: "other hosts can't see that this one lives: stop its guests, leasehold lockspace leave, start "
-                    + "again")
-        }
         return .ok(.lockspace, found)
     }
 
-    // The file was read at about the time when the daemon was asked.
-    private func isInPlace(_ joined: DaemonSight.Membership, _ io: Double) -> Bool {
-        guard let slotTimestamp, let slotGeneration, let renewed = joined.renewedSeconds else { return false }
-        let isSame = joined.generation.map { Int64(clamping: $0) == slotGeneration } ?? true
-        return isSame && abs(Double(slotTimestamp) - renewed) <= 4 * io + 2
+    private var hasReadSlot: Bool { end == .complete || slotTimestamp != nil }
+
+    // What the daemon knows of its own slot it has read there.
+    private func isInPlace(_ joined: DaemonSight.Membership) -> Bool {
+        guard file == .whole, let slotTimestamp, slotTimestamp != 0, let slotGeneration else { return false }
+        if let generation = joined.generation, generation != 0, Int64(clamping: generation) != slotGeneration {
+            return false
+        }
+        return Double(slotTimestamp) >= (joined.renewedSeconds ?? 0) - 1
     }
 }

@@ -51,6 +51,7 @@ struct RightsFacts: Equatable, Sendable {
         guard storage.missing == nil, storage.isDirectory == true else {
             return .notChecked(.leaseRights, "the lease directory can't be used")
         }
+        if storage.isReadOnly == true { return .notChecked(.leaseRights, "the lease directory is mounted read-only") }
         if let obstacle {
             return .notChecked(.leaseRights, obstacle, advice: "run doctor as root, with a sanlock daemon that runs")
         }

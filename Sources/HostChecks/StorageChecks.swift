@@ -71,7 +71,7 @@ struct StorageFacts: Equatable, Sendable {
             if let kind = system.kind { teller.tell("kind", kind) }
             teller.tell("isReadOnly", system.isReadOnly)
             teller.tell("options", system.options)
-            teller.tell("freeBytes", .integer(system.freeBytes))
+            if let bytes = system.freeBytes { teller.tell("freeBytes", .integer(bytes)) }
             if let count = system.freeFiles { teller.tell("freeFiles", .integer(count)) }
         } catch {
             return teller.tell("missing", "can't be looked at: \(SystemError.text(of: error.number))")
@@ -174,7 +174,8 @@ struct StorageFacts: Equatable, Sendable {
 
     /// Whether there is room for more leases.
     var spaceCheck: Check {
-        guard let freeBytes else { return .notChecked(.leaseSpace, "the lease directory can't be looked at") }
+        guard magic != nil else { return .notChecked(.leaseSpace, "the lease directory can't be looked at") }
+        guard let freeBytes else { return .ok(.leaseSpace, "the file system has no limit of its own") }
         let files = freeFiles.map { ", \($0) files" } ?? ""
         let found = "\(freeBytes >> 20) MiB\(files) free"
         let advice =

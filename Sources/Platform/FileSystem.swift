@@ -7,8 +7,8 @@ public struct FileSystem: Sendable {
     public let magic: Int64
     /// Whether it is mounted read-only.
     public let isReadOnly: Bool
-    /// What users other than root can still write, in bytes.
-    public let freeBytes: Int64
+    /// What users other than root can still write, in bytes; nil where it has no limit of its own.
+    public let freeBytes: Int64?
     /// How many more files it has room for; nil where it doesn't count them.
     public let freeFiles: Int64?
     /// What the mount table calls its kind, such as `nfs4` or `fuse.glusterfs`; nil where it isn't found there.
@@ -22,7 +22,7 @@ public struct FileSystem: Sendable {
         try checked("statfs", on: path) { leasehold_file_system_at(path, &found) }
         magic = found.magic
         isReadOnly = found.is_read_only
-        freeBytes = Int64(clamping: found.free_bytes)
+        freeBytes = found.blocks == 0 ? nil : Int64(clamping: found.free_bytes)
         freeFiles = found.files == 0 ? nil : Int64(clamping: found.free_files)
         let table = (try? Files.read("/proc/self/mountinfo", limit: 1 << 20)) ?? []
         let device = "\(found.device_major):\(found.device_minor)"

@@ -79,6 +79,11 @@ public struct DaemonSight: Sendable {
         do throws(SanlockCode) {
             guard let joined = try SanlockCalls.joinedLockspaces().first(where: { $0.name == LeaseName.lockspace })
             else { return nil }
+            // It is listed while it is being joined, too.
+            guard
+                try SanlockCalls.isJoined(
+                    LeaseName.lockspace, hostId: joined.hostId, path: joined.path, waits: false)
+            else { return nil }
             let own = try? SanlockCalls.hosts(of: LeaseName.lockspace).first { $0.id == joined.hostId }
             return Membership(
                 hostId: joined.hostId, path: joined.path,

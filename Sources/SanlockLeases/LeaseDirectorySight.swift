@@ -154,3 +154,8 @@ public struct LeaseDirectorySight: Sendable {
         return [LeaseName.lockspace] + names.sorted()
     }
 }
+
+extension LockspaceSlot {
+    /// The io timeout that is in force for the host.
+    public var ioSeconds: Double { Double.ioSeconds(ioTimeoutSeconds) }
+}

@@ -34,9 +34,9 @@ struct Doctor: ParsableCommand {
         var table = Table(["CHECK", "STATE", "FOUND"])
         for check in report.checks {
             table.add([check.name.rawValue, stateText(check.state), check.found.printable])
-            if let advice = check.advice { table.add(["", "", "-> \(advice.printable)"]) }
         }
-        return table.text
+        let advice = report.checks.compactMap { check in check.advice.map { (check.name.rawValue, $0) } }
+        return table.text + (advice.isEmpty ? "" : "\nWhat to do:\n" + factsText(advice))
     }
 
     private static func stateText(_ state: Check.State) -> String {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ControlProtocol
+import HostChecks
 
 struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Show a guest and its leases.")
@@ -22,6 +23,9 @@ struct Status: ParsableCommand {
             ("Watchdog", status.watchdog ? "on" : "off: a host that hangs is not fenced"),
             ("Command", status.command.joined(separator: " ")),
         ]
+        if let user = status.childPid.flatMap(GuestUser.reachingSanlock) {
+            facts.append(("User", "\(user): a guest that breaks out of its emulator could open sanlock's own socket"))
+        }
         for lockspace in status.lockspaces {
             let host = lockspace.hostName.map { " (\($0))" } ?? ""
             facts.append(("Lockspace", "\(lockspace.name), host id \(lockspace.hostId)\(host)"))

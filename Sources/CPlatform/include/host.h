@@ -21,6 +21,7 @@ int leasehold_become(uid_t user, gid_t group, const gid_t *groups, int group_cou
 struct leasehold_file_system {
 	int64_t magic;
 	bool is_read_only;
+	uint64_t blocks;       // of any size; 0 where the file system doesn't count them
 	uint64_t free_bytes;   // for those who aren't root
 	uint64_t files;        // inodes; 0 where the file system doesn't count them
 	uint64_t free_files;

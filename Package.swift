@@ -31,16 +31,20 @@ let package = Package(
         .target(name: "DiskNames", dependencies: ["Platform"]),
         .target(name: "HostConfiguration", dependencies: ["Configuration", "Platform"]),
         .target(name: "GuestDirectory", dependencies: ["ControlProtocol", "DiskNames", "Platform"]),
+<<<<<<< HEAD
         .target(
             name: "HostChecks",
             dependencies: [
                 "ControlProtocol", "DiskNames", "GuestDirectory", "Leases", "Platform", "SanlockLeases",
             ]),
+=======
+        .target(name: "QEMUMonitor", dependencies: ["ControlProtocol"]),
+>>>>>>> 829f30e7324239879c3e48bcbb4647b7abb8be08
         .target(name: "Supervision", dependencies: ["Leases"]),
         .target(
             name: "SupervisorRuntime",
             dependencies: [
-                "ControlProtocol", "GuestDirectory", "Leases", "Platform", "Supervision",
+                "ControlProtocol", "GuestDirectory", "Leases", "Platform", "QEMUMonitor", "Supervision",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .executableTarget(
@@ -71,6 +75,7 @@ let package = Package(
         .testTarget(
             name: "HostChecksTests", dependencies: ["ControlProtocol", "HostChecks", "Platform", "SanlockLeases"]),
         .testTarget(name: "PlatformTests", dependencies: ["Platform", "TestSupport"]),
+        .testTarget(name: "QEMUMonitorTests", dependencies: ["QEMUMonitor", "ControlProtocol", "TestSupport"]),
         .testTarget(name: "SanlockLeasesTests", dependencies: ["Leases", "SanlockLeases", "TestSupport"]),
         .testTarget(
             name: "EndToEndTests", dependencies: ["TestSupport", "ProbeGuest"],

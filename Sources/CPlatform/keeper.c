@@ -32,6 +32,10 @@ struct keeper {
 	int child_signals;
 	pid_t guest;
 	bool adopts;
+	// When the guest is killed for a lease socket that hung up; 0: it is not going to be.
+	int64_t deadline;
+	// The supervisor has seen to it that the guest stands still without its leases.
+	bool is_excused;
 };
 
 // A supervisor that hangs reads no reports. That the guest stopped may then get lost, that it ended may not: by then
@@ -158,11 +162,39 @@ static void end_guest(struct keeper *keeper)
 	report_end(keeper, kill_everything(keeper));
 }
 
+static int64_t milliseconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+// Receives an order, and the descriptor that came with it, or -1.
+static ssize_t receive(int socket, struct leasehold_order *order, int *descriptor)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec bytes = { order, sizeof *order };
+	struct msghdr message = { .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = &control,
+	                          .msg_controllen = sizeof control };
+	ssize_t size = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *header = size < 0 ? NULL : CMSG_FIRSTHDR(&message);
+
+	*descriptor = -1;
+	if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(descriptor, CMSG_DATA(header), sizeof(int));
+	return size;
+}
+
 // Returns true when the order was to end everything, or when there is nobody left to give one.
 static bool obey(struct keeper *keeper)
 {
 	struct leasehold_order order;
-	ssize_t size = recv(keeper->reports, &order, sizeof order, MSG_DONTWAIT);
+	int descriptor;
+	ssize_t size = receive(keeper->reports, &order, &descriptor);
 
 	if (size < 0)
 		return errno != EAGAIN && errno != EINTR;
@@ -173,17 +205,21 @@ static bool obey(struct keeper *keeper)
 		if (keeper->guest > 0)
 			kill(keeper->guest, order.value);
 		return false;
+	case LEASEHOLD_ORDER_WAIT:
+		keeper->is_excused = order.value < 0;
+		keeper->deadline = order.value < 0 ? 0 : milliseconds_now() + order.value;
+		return false;
+	case LEASEHOLD_ORDER_LEASES:
+		if (descriptor >= 0) {
+			close(keeper->lease_socket);
+			keeper->lease_socket = descriptor;
+			keeper->deadline = 0;
+			keeper->is_excused = false;
+		}
+		return false;
 	default:
 		return true;
 	}
-}
-
-static int64_t milliseconds_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 static void watch(struct keeper *keeper)
@@ -195,16 +231,19 @@ static void watch(struct keeper *keeper)
 		[CHILDREN] = { .fd = keeper->child_signals, .events = POLLIN },
 		[LEASES] = { .fd = keeper->lease_socket, .events = POLLRDHUP },
 	};
-	int64_t deadline = 0;
+	bool has_hung_up = false;
 
 	for (;;) {
-		int64_t left = deadline ? deadline - milliseconds_now() : -1;
-		int ready = poll(wait, COUNT, deadline && left < 0 ? 0 : (int)left);
+		int watched = keeper->lease_socket;
+		int64_t left = keeper->deadline ? keeper->deadline - milliseconds_now() : -1;
+		int ready;
 
+		wait[LEASES].fd = has_hung_up ? -1 : watched;
+		ready = poll(wait, COUNT, keeper->deadline && left < 0 ? 0 : (int)left);
 		if (ready < 0 && errno == EINTR)
 			continue;
 		// The supervisor is stopped, or hangs: the lease is gone and nobody deals with it.
-		if (deadline && milliseconds_now() >= deadline)
+		if (keeper->deadline && milliseconds_now() >= keeper->deadline && !wait[REPORTS].revents)
 			return end_guest(keeper);
 		if (wait[CHILDREN].revents) {
 			drain_child_signals(keeper, 0);
@@ -215,9 +254,13 @@ static void watch(struct keeper *keeper)
 			return end_guest(keeper);
 		if (wait[SUPERVISOR].revents)
 			return end_guest(keeper);
-		if (wait[LEASES].revents) {
-			deadline = milliseconds_now() + TAKE_OVER_MILLISECONDS;
-			wait[LEASES].fd = -1;
+		if (keeper->lease_socket != watched) {
+			has_hung_up = false;
+		} else if (wait[LEASES].revents && !has_hung_up) {
+			has_hung_up = true;
+			// The supervisor may have seen it first, and have said how long it needs.
+			if (!keeper->deadline && !keeper->is_excused)
+				keeper->deadline = milliseconds_now() + TAKE_OVER_MILLISECONDS;
 		}
 	}
 }
@@ -262,6 +305,35 @@ static bool wait_for_exec(struct keeper *keeper, int error_pipe)
 	}
 }
 
+// Whether the child has become the guest's program. Its name tells, also when it has died: until then it is the keeper's.
+static bool has_executed(pid_t child)
+{
+	char name[32], own[32];
+
+	return !leasehold_name(child, name, sizeof name) || !leasehold_name(getpid(), own, sizeof own) ||
+	       strcmp(name, own) != 0;
+}
+
+static void report_start(struct keeper *keeper)
+{
+	report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_STARTED, .pid = keeper->guest,
+	                                          .start_time = leasehold_start_time(keeper->guest) });
+}
+
+// The start is over before it was said to have worked: the end of a guest that did run is told after its start.
+static void end_start(struct keeper *keeper)
+{
+	siginfo_t information;
+
+	kill(keeper->guest, SIGKILL);
+	while (waitid(P_PID, (id_t)keeper->guest, &information, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+		;
+	if (has_executed(keeper->guest))
+		report_start(keeper);
+	end_guest(keeper);
+	_exit(0);
+}
+
 static void start_guest(struct keeper *keeper, const struct leasehold_start *start)
 {
 	struct leasehold_report failure = { .kind = LEASEHOLD_GUEST_FAILED, .step = LEASEHOLD_STEP_FORK };
@@ -280,18 +352,17 @@ static void start_guest(struct keeper *keeper, const struct leasehold_start *sta
 	// guest's process group; and no signal to the caller's group can take keeper and supervisor together.
 	setsid();
 
-	if (!wait_for_exec(keeper, error_pipe[0])) {
-		end_guest(keeper);
-		_exit(0);
-	}
+	if (!wait_for_exec(keeper, error_pipe[0]))
+		end_start(keeper);
 	ssize_t size = read(error_pipe[0], &failure, sizeof failure);
 	if (size == sizeof failure) {
 		kill_everything(keeper);
 		report(keeper, failure);
 		_exit(0);
 	}
-	report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_STARTED, .pid = keeper->guest,
-	                                          .start_time = leasehold_start_time(keeper->guest) });
+	if (!has_executed(keeper->guest))
+		end_start(keeper);
+	report_start(keeper);
 }
 
 static void run_keeper(const struct leasehold_start *start, int reports, int supervisor)
@@ -311,6 +382,7 @@ static void run_keeper(const struct leasehold_start *start, int reports, int sup
 		_exit(125);
 	start_guest(&keeper, start);
 	close_others(&keeper);
+	leasehold_outlast_others();
 	leasehold_keep_capabilities(1ull << CAP_KILL | 1ull << CAP_SYS_NICE | 1ull << CAP_IPC_LOCK);
 	leasehold_stay_in_memory();
 	watch(&keeper);

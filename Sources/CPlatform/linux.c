@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/fsuid.h>
 #include <sys/socket.h>
 
@@ -18,6 +19,24 @@ bool leasehold_peer(int fd, uid_t *user, gid_t *group, pid_t *process)
 	*group = credentials.gid;
 	*process = credentials.pid;
 	return true;
+}
+
+ssize_t leasehold_send_descriptor(int socket, const void *bytes, size_t size, int descriptor)
+{
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec vector = { (void *)bytes, size };
+	struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control,
+	                          .msg_controllen = sizeof control };
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &descriptor, sizeof(int));
+	return sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
 void leasehold_set_file_user(uid_t user)

@@ -1,8 +1,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -33,6 +35,34 @@ void leasehold_run_before_others(void)
 	const struct sched_param lowest = { .sched_priority = 1 };
 
 	sched_setscheduler(0, SCHED_RR, &lowest);
+}
+
+static bool set_score(const char *score)
+{
+	int file = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	bool is_set = file >= 0 && write(file, score, strlen(score)) > 0;
+
+	if (file >= 0)
+		close(file);
+	return is_set;
+}
+
+static bool has_score_above_zero(void)
+{
+	char text[16] = { 0 };
+	int file = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+	bool is_above = file >= 0 && read(file, text, sizeof text - 1) > 0 && text[0] > '0' && text[0] <= '9';
+
+	if (file >= 0)
+		close(file);
+	return is_above;
+}
+
+void leasehold_outlast_others(void)
+{
+	// Without the right to go below zero, what the caller put on top can be taken off.
+	if (!set_score("-1000") && has_score_above_zero())
+		set_score("0");
 }
 
 void leasehold_leave_no_core(void)

@@ -65,6 +65,11 @@ static bool read_process_file(pid_t pid, const char *name, char *text, size_t si
 	return used > 0;
 }
 
+bool leasehold_name(pid_t pid, char *name, size_t size)
+{
+	return read_process_file(pid, "/comm", name, size);
+}
+
 // The fields behind the command's name, which is in brackets and may hold anything.
 static bool read_stat(pid_t pid, bool *is_alive, uint64_t *start_time)
 {

@@ -16,7 +16,7 @@ struct DaemonFacts: Equatable, Sendable {
     var isToUseWatchdog: Bool?
     /// Whether the watchdog's daemon takes connections.
     var isWatchdogThere: Bool?
-    /// How long its clients have to end by themselves, in seconds, where that was set.
+    /// How long its clients have to end by themselves, in seconds.
     var graceSeconds: Int64?
     /// How many clients it serves at once, where that was set.
     var workerThreads: Int64?
@@ -61,7 +61,7 @@ struct DaemonFacts: Equatable, Sendable {
             teller.tell("pid", .integer(Int64(daemon.pid)))
             teller.tell("user", daemon.user.name)
             teller.tell("isToUseWatchdog", daemon.isToUseWatchdog)
-            if let seconds = daemon.graceSeconds { teller.tell("graceSeconds", .integer(Int64(seconds))) }
+            teller.tell("graceSeconds", .integer(Int64(daemon.graceSeconds)))
             if let count = daemon.workerThreads { teller.tell("workerThreads", .integer(Int64(count))) }
         } catch {
             return teller.tell("unreachable", error.message)

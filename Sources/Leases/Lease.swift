@@ -142,20 +142,3 @@ public struct LeaseHolder: Equatable, Sendable {
         return words.joined(separator: " ")
     }
 }
-
-/// What is known of a lockspace.
-public struct LockspaceState: Equatable, Sendable {
-    /// Its name.
-    public var name: String
-    /// This host in it.
-    public var hostId: UInt64
-    /// This host's name in it.
-    public var hostName: String?
-
-    /// Says what is known.
-    public init(name: String, hostId: UInt64, hostName: String?) {
-        self.name = name
-        self.hostId = hostId
-        self.hostName = hostName
-    }
-}

@@ -1,6 +1,6 @@
 /// Where leases come from. The supervisor knows no more than this of sanlock.
 ///
-/// Every call may block without limit and is made on one worker thread, one at a time, never on the event loop.
+/// Every call may block without limit and is made on a worker thread, never on the event loop; one at a time, but for `look`.
 public protocol LeaseDriver: Sendable {
     /// The driver's name, as `--driver` has it.
     var name: String { get }
@@ -25,11 +25,19 @@ public protocol LeaseDriver: Sendable {
     /// Takes back what `record` wrote.
     func removeRecords(_ leases: [HeldLease])
 
-    /// Gives all leases back, and returns when they are free.
+    /// Gives all leases back, and returns when they are free. They may be taken again on the same connection.
     func releaseAll() throws(LeaseFailure)
 
-    /// The lockspaces that the leases are in, and this host in them.
-    func lockspaces(of requests: [LeaseRequest]) -> [LockspaceState]
+    /// Takes leases again that were given back or lost, if nobody had them in between: each exclusive one under the very
+    /// version that it had, which is one higher afterwards. Shared ones have none and are taken unchecked. Joins the
+    /// lockspace where that is needed, and makes no file.
+    func retake(_ leases: [HeldLease]) throws(LeaseFailure) -> [HeldLease]
+
+    /// Looks whether the leases are still held, and when their lockspaces were renewed. On a thread of its own, beside the
+    /// other calls.
+    ///
+    /// - Parameter isUrged: whether there is reason to think that a lockspace has failed: then the daemon is asked that too.
+    func look(at leases: [HeldLease], isUrged: Bool) -> LeaseSight
 
     /// Whether a watchdog resets this host when it can no longer be told to let go of its leases.
     func isWatchdogOn() -> Bool
@@ -74,8 +82,11 @@ public struct NopDriver: LeaseDriver {
     /// Gives nothing back.
     public func releaseAll() throws(LeaseFailure) {}
 
-    /// There are none.
-    public func lockspaces(of requests: [LeaseRequest]) -> [LockspaceState] { [] }
+    /// Takes nothing.
+    public func retake(_ leases: [HeldLease]) throws(LeaseFailure) -> [HeldLease] { leases }
+
+    /// There is nothing to see.
+    public func look(at leases: [HeldLease], isUrged: Bool) -> LeaseSight { LeaseSight(lockspaces: [], loss: nil) }
 
     /// It is not.
     public func isWatchdogOn() -> Bool { false }

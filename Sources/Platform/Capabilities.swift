@@ -9,14 +9,16 @@ public enum Capabilities {
         CAP_KILL, CAP_SYS_NICE, CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER, CAP_IPC_LOCK,
     ]
 
-    /// Drops what the calling thread doesn't need any more. Every thread of a process has capabilities of its own, so
-    /// each of them calls this. The guest, started before, has what a direct start would have given it.
-    public static func dropUnneeded() throws(SystemError) {
+    /// Drops what the calling thread doesn't need any more. Every thread of a process has capabilities of its own, so each
+    /// of them calls this. The guest, started before, has what a direct start would have given it.
+    ///
+    /// - Parameter seesWrites: whether to keep the right to see how much the guest writes (`StorageWrites`).
+    public static func dropUnneeded(seesWrites: Bool = false) throws(SystemError) {
         guard let set = cap_init() else { throw SystemError("cap_init") }
         defer { cap_free(UnsafeMutableRawPointer(set)) }
         guard let current = cap_get_proc() else { throw SystemError("cap_get_proc") }
         defer { cap_free(UnsafeMutableRawPointer(current)) }
-        for capability in supervisor {
+        for capability in supervisor + (seesWrites ? [CAP_SYS_PTRACE] : []) {
             var value = cap_value_t(capability)
             var held = CAP_CLEAR
             guard cap_get_flag(current, value, CAP_PERMITTED, &held) == 0, held == CAP_SET else { continue }

@@ -110,6 +110,19 @@ public final class Keeper {
         order(LEASEHOLD_ORDER_KILL, 0)
     }
 
+    /// How long a lease socket that hung up is left to this process before the keeper kills the guest; nil: for good.
+    public func wait(seconds: Double?) {
+        order(LEASEHOLD_ORDER_WAIT, seconds.map { Int32(max(0, min($0, 3600)) * 1000) } ?? -1)
+    }
+
+    /// Gives the keeper a copy of a new lease socket, to keep open and watch instead of the one that it has.
+    public func watch(leaseSocket: Int32) {
+        let order = leasehold_order(kind: Int32(LEASEHOLD_ORDER_LEASES.rawValue), value: 0)
+        _ = withUnsafeBytes(of: order) {
+            leasehold_send_descriptor(reports.number, $0.baseAddress, $0.count, leaseSocket)
+        }
+    }
+
     private func order(_ kind: leasehold_order_kind, _ value: Int32) {
         var order = leasehold_order(kind: Int32(kind.rawValue), value: value)
         _ = withUnsafeMutableBytes(of: &order) {

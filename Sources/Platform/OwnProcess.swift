@@ -34,6 +34,12 @@ public enum OwnProcess {
         leasehold_stay_in_memory()
     }
 
+    /// Makes the process the last one that the kernel kills when memory runs out, where it may (CAP_SYS_RESOURCE).
+    /// Children that were forked before keep what they had. Source: `man 5 proc_pid_oom_score_adj`.
+    public static func outlastOthers() {
+        leasehold_outlast_others()
+    }
+
     /// Puts the calling thread before all that isn't real-time, where it may (CAP_SYS_NICE).
     public static func runBeforeOthers() {
         leasehold_run_before_others()

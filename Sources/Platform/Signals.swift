@@ -33,3 +33,34 @@ public struct SignalReader: ~Copyable {
         return SignalReceived(number: Int32(information.ssi_signo), isFromKernel: information.ssi_code == 0x80)
     }
 }
+
+/// The signals by which the lease manager's helper tells a supervisor something: real-time ones, which nobody else sends.
+public enum LeaseNotice: CaseIterable, Sendable {
+    /// A lockspace of its leases has failed, or is being left: look.
+    case look
+    /// Somebody asks for one of its leases.
+    case requested
+
+    /// The signal's number. The first ones are the C library's own.
+    public var signal: Int32 {
+        switch self {
+        case .look: __libc_current_sigrtmin() + 4
+        case .requested: __libc_current_sigrtmin() + 5
+        }
+    }
+
+    /// Tells a supervisor, if the process of this pid runs the same program as this one.
+    public func send(to pid: Int32) throws(SystemError) {
+        guard let process = ProcessIdentity(runningAs: pid) else { throw SystemError("kill", number: ESRCH) }
+        let isSupervisor = ["exe", "comm"].contains { name in
+            let one = LeaseNotice.text("/proc/\(pid)/\(name)")
+            return one != nil && one == LeaseNotice.text("/proc/self/\(name)")
+        }
+        guard isSupervisor, process.signal(signal) else { throw SystemError("kill", number: ESRCH) }
+    }
+
+    private static func text(_ path: String) -> String? {
+        Files.linkTarget(path)
+            ?? (try? Files.read(path, limit: 64)).map { String(decoding: $0, as: UTF8.self) }
+    }
+}

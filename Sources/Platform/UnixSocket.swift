@@ -33,6 +33,31 @@ public enum UnixSocket {
         return descriptor
     }
 
+    /// Connects without waiting, and stays non-blocking.
+    ///
+    /// - Throws: EAGAIN where the listener has no room for another that waits.
+    public static func connectAtOnce(to path: String) throws(SystemError) -> Descriptor {
+        let descriptor = try make()
+        try withAddress(path) { address, size throws(SystemError) in
+            try checked("connect", on: path) { Glibc.connect(descriptor.number, address, size) }
+        }
+        return descriptor
+    }
+
+    /// Sends bytes with a copy of a descriptor (SCM_RIGHTS). Returns how many went; nil: none, since there is no room.
+    public static func send(
+        _ bytes: [UInt8], with descriptor: Int32, to socket: borrowing Descriptor
+    ) throws(SystemError) -> Int? {
+        let count = bytes.withUnsafeBytes {
+            leasehold_send_descriptor(socket.number, $0.baseAddress, $0.count, descriptor)
+        }
+        if count < 0 {
+            if errno == EAGAIN || errno == EINTR { return nil }
+            throw SystemError("sendmsg")
+        }
+        return count
+    }
+
     /// The next client that waits, non-blocking; nil where none does.
     public static func accept(from listener: borrowing Descriptor) throws(SystemError) -> Descriptor? {
         let number = listener.number

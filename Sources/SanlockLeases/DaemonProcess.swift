@@ -45,6 +45,11 @@ struct DaemonProcess {
         isToUseWatchdog && ((try? Files.kind(of: "/run/wdmd/wdmd.sock")) ?? nil) != nil
     }
 
+    /// How long it leaves a process that it told of a failed lockspace before it kills it, in seconds.
+    var graceSeconds: Double {
+        (value(of: "-g") ?? setting("kill_grace_seconds")).flatMap(Double.init) ?? 40
+    }
+
     /// An option that it was started with: `-e NAME` or `-eNAME`; the last one counts.
     func value(of option: String) -> String? {
         let text = (try? Files.read("/proc/\(pid)/cmdline", limit: 65536)) ?? []

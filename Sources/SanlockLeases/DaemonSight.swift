@@ -14,8 +14,8 @@ public struct DaemonSight: Sendable {
     public let hostName: String?
     /// Whether it is set to use a watchdog.
     public let isToUseWatchdog: Bool
-    /// How long it lets its clients end by themselves, in seconds, where that was set.
-    public let graceSeconds: Int?
+    /// How long it lets its clients end by themselves, in seconds.
+    public let graceSeconds: Int
     /// How many of its clients it serves at once, where that was set.
     public let workerThreads: Int?
 
@@ -31,7 +31,7 @@ public struct DaemonSight: Sendable {
         user = ProcessUser(of: daemon.pid) ?? ProcessUser(user: daemon.user, group: daemon.group, groups: [])
         hostName = daemon.hostName
         isToUseWatchdog = daemon.isToUseWatchdog
-        graceSeconds = (daemon.value(of: "-g") ?? daemon.setting("kill_grace_seconds")).flatMap { Int($0) }
+        graceSeconds = Int(daemon.graceSeconds)
         workerThreads = (daemon.value(of: "-t") ?? daemon.setting("max_worker_threads")).flatMap { Int($0) }
     }
 

@@ -57,10 +57,13 @@ struct LockspaceMembership {
 
     /// Joins it, and makes it where it is missing or was never finished. Another process of this host may do so at the
     /// same time. Blocks for three io timeouts, or more than eight and a minute where this host's id was not given back.
-    func join(progress: (LeaseProgress) -> Void) throws(LeaseFailure) {
+    ///
+    /// - Parameter makes: whether to make its file where there is none. Not where leases were held in it: what is missing
+    ///   then may come back.
+    func join(makes: Bool = true, progress: (LeaseProgress) -> Void) throws(LeaseFailure) {
         guard let hostId = settings.hostId else { return }
         let path = settings.lockspacePath
-        try provide(progress)
+        if makes { try provide(progress) }
         do throws(SanlockCode) {
             progress(joining(hostId, path))
             // Joined or being joined by somebody else here, it is this host's own renewal that its slot would show.

@@ -6,6 +6,16 @@ final class ResourceArguments {
     private static let bytesEach = MemoryLayout<sanlk_resource>.size + MemoryLayout<sanlk_disk>.size
     private var pointers: [UnsafeMutablePointer<sanlk_resource>?]
 
+    /// Leases that are to be had only under the versions that they had before; where one has none, unchecked.
+    convenience init(_ leases: some Collection<HeldLease>) {
+        self.init(leases.map(\.request))
+        for (pointer, lease) in zip(pointers, leases) {
+            guard let pointer, let version = lease.version else { continue }
+            pointer.pointee.flags |= UInt32(SANLK_RES_LVER)
+            pointer.pointee.lver = version
+        }
+    }
+
     /// - Parameter hosts: a new number of hosts for the lease to have slots for; nil leaves it.
     init(_ requests: some Sequence<LeaseRequest>, hosts: UInt32? = nil) {
         pointers = requests.map { request in

@@ -17,6 +17,28 @@ enum SanlockCalls {
         try check(sanlock_restrict(socket, UInt32(SANLK_RESTRICT_ALL)))
     }
 
+    /// Has the daemon run a program, rather than send SIGTERM, when a lockspace of the process's leases has failed, with the
+    /// process's pid as a further argument; and without it when somebody asks for one of them.
+    ///
+    /// To be called before the first lease is taken: a lease keeps the program that was set then. Path and arguments are at
+    /// most 127 bytes each; the daemon cuts the arguments at spaces, and at nothing else.
+    static func notify(on socket: Int32, by path: String, _ arguments: String) throws(SanlockCode) {
+        var text = [CChar](arguments.utf8CString)
+        try check(sanlock_killpath(socket, UInt32(SANLK_KILLPATH_PID), path, &text))
+    }
+
+    /// The longest path or text of arguments that `notify` takes, in bytes (`SANLK_HELPER_PATH_LEN`).
+    static let longestNotice = Int(SANLK_HELPER_PATH_LEN) - 1
+
+    /// Takes up to eight leases again for a registered process, all or none, each under the version that it had.
+    static func retake(_ leases: some Collection<HeldLease>, for pid: Int32) throws(SanlockCode) {
+        let arguments = ResourceArguments(leases)
+        try check(
+            arguments.withPointers {
+                sanlock_acquire(-1, pid, UInt32(SANLK_ACQUIRE_OWNER_NOWAIT), Int32($0.count), $0.baseAddress, nil)
+            })
+    }
+
     /// Takes up to eight leases for a registered process, all or none, without waiting for an owner.
     ///
     /// - Parameter hosts: how many hosts each lease is to have slots for from now on; nil leaves it.
@@ -57,8 +79,10 @@ enum SanlockCalls {
             arguments.withPointers { sanlock_release(-1, pid, 0, Int32($0.count), $0.baseAddress) })
     }
 
-    /// The lver of each exclusive lease that a process holds, by lockspace and resource.
-    static func versions(of pid: Int32) throws(SanlockCode) -> [[String]: UInt64] {
+    /// The leases that a process holds, by lockspace and resource, with the lver of each exclusive one.
+    ///
+    /// - Throws: -81 where one of them has a space in its path.
+    static func held(by pid: Int32) throws(SanlockCode) -> [[String]: UInt64?] {
         var count: Int32 = 0
         var state: UnsafeMutablePointer<CChar>?
         try check(sanlock_inquire(-1, pid, 0, &count, &state))
@@ -67,16 +91,29 @@ enum SanlockCalls {
         var list: UnsafeMutablePointer<UnsafeMutablePointer<sanlk_resource>?>?
         try check(sanlock_state_to_args(state, &count, &list))
         guard let list else { return [:] }
-        var versions: [[String]: UInt64] = [:]
+        var held: [[String]: UInt64?] = [:]
         for index in 0..<Int(count) {
             guard let pointer = list[index] else { continue }
-            if pointer.pointee.flags & UInt32(SANLK_RES_SHARED) == 0, pointer.pointee.num_disks > 0 {
-                versions[[text(pointer.pointee.lockspace_name), text(pointer.pointee.name)]] = pointer.pointee.lver
-            }
+            let isShared = pointer.pointee.flags & UInt32(SANLK_RES_SHARED) != 0
+            let name = [text(pointer.pointee.lockspace_name), text(pointer.pointee.name)]
+            held.updateValue(isShared || pointer.pointee.num_disks == 0 ? nil : pointer.pointee.lver, forKey: name)
             free(pointer)
         }
         free(list)
-        return versions
+        return held
+    }
+
+    /// The version that a lease's storage shows; reads one block.
+    static func version(of resource: LeaseResource) throws(SanlockCode) -> UInt64 {
+        let arguments = ResourceArguments([LeaseRequest(disk: nil, resource: resource, mode: .exclusive)])
+        var version: UInt64 = 0
+        try check(
+            arguments.withPointers { pointers in
+                let code = sanlock_read_resource(pointers[0], 0)
+                version = pointers[0]?.pointee.lver ?? 0
+                return code
+            })
+        return version
     }
 
     /// Joins a lockspace and waits for it.

@@ -49,6 +49,19 @@ struct SanlockCode: Error, Equatable {
     /// Whether something else than a file or a device has the path.
     var isOfNoFile: Bool { [-EISDIR, -ELOOP, -ENOTDIR, -ENXIO, -ENODEV].contains(number) }
 
+    /// The lease has another version.
+    static let wrongVersion = SanlockCode(number: SANLK_ACQUIRE_LVER)
+
+    /// Whether it says that what is at a lease's place isn't that lease; not that it can't be read just now.
+    var isOfChangedStorage: Bool {
+        switch number {
+        case -ENOENT, -EMSGSIZE, SANLK_LEADER_MAGIC, SANLK_LEADER_VERSION, SANLK_LEADER_SECTORSIZE,
+            SANLK_LEADER_LOCKSPACE, SANLK_LEADER_RESOURCE, SANLK_LEADER_CHECKSUM, SANLK_LEADER_NUMHOSTS:
+            true
+        default: false
+        }
+    }
+
     /// Another host has this host's id.
     static let hostIdBusy = SANLK_HOSTID_BUSY
 

@@ -114,7 +114,7 @@ extension SanlockDriver {
     }
 
     // Whoever removes the file after this look has to take the lease first. Only automatic leases are ever removed.
-    private func isInPlace(_ lease: HeldLease) throws(SystemError) -> Bool {
+    func isInPlace(_ lease: HeldLease) throws(SystemError) -> Bool {
         guard lease.request.disk != nil, let hostId = settings.hostId else { return true }
         let path = lease.request.resource.path
         let bytes: [UInt8]
@@ -165,13 +165,13 @@ extension SanlockDriver {
         }
     }
 
-    private func held(_ requests: [LeaseRequest]) -> [HeldLease] {
-        let versions = (try? SanlockCalls.versions(of: pid)) ?? [:]
+    func held(_ requests: [LeaseRequest]) -> [HeldLease] {
+        let versions = (try? SanlockCalls.held(by: pid)) ?? [:]
         return requests.map { request in
             if request.mode == .shared { return HeldLease(request: request, version: nil) }
             let name = [request.resource.lockspace, request.resource.name]
             // The daemon tells none where one lease's path has a space in it. The storage does.
-            let version = versions[name] ?? (try? SanlockCalls.owners(of: request.resource))?.version
+            let version = versions[name].flatMap { $0 } ?? (try? SanlockCalls.owners(of: request.resource))?.version
             return HeldLease(request: request, version: version)
         }
     }

@@ -13,13 +13,21 @@ public final class SanlockDriver: LeaseDriver {
     let owners: LeaseOwners
     private let records: HolderRecords
     let pid: Int32
-    private let socket = Mutex<Int32?>(nil)
+    private let notice: SanlockNotice?
+    let socket = Mutex<Int32?>(nil)
+    /// This host's name in each lockspace, read once: storage may hang later.
+    let hostNames = Mutex<[String: String]>([:])
+    /// How often the leases have been looked at.
+    let looks = Mutex(0)
     /// What sanlock may hold for this process: what it was asked for and not told to give back.
     let asked = Mutex<[LeaseRequest]>([])
 
     /// A driver that has not spoken to the daemon yet.
-    public init(settings: SanlockSettings) {
+    ///
+    /// - Parameter notice: what the daemon is to run when it is time to look at the leases; nil: it sends SIGTERM.
+    public init(settings: SanlockSettings, notice: SanlockNotice?) {
         self.settings = settings
+        self.notice = notice
         files = LeaseFiles(settings: settings)
         membership = LockspaceMembership(settings: settings)
         records = HolderRecords(settings: settings)
@@ -31,14 +39,19 @@ public final class SanlockDriver: LeaseDriver {
     public var name: String { "sanlock" }
 
     /// Registers with the daemon. The connection is restricted before anybody else sees it: no call by pid needs it,
-    /// and a guest that breaks out finds nothing it could ask for.
+    /// and a guest that breaks out finds nothing it could ask for. Again after a daemon is gone; what hung on the last
+    /// connection is closed.
     public func connect() throws(LeaseFailure) -> Int32? {
         do throws(SanlockCode) {
             let socket = try SanlockCalls.register()
             // The guest gets a copy of its own that stays open over its exec.
             _ = fcntl(socket, F_SETFD, FD_CLOEXEC)
+            if let notice { try SanlockCalls.notify(on: socket, by: notice.program, notice.arguments) }
             try SanlockCalls.restrict(socket)
-            self.socket.withLock { $0 = socket }
+            self.socket.withLock { last in
+                if let last { close(last) }
+                last = socket
+            }
             return socket
         } catch {
             throw error.connectionFailure
@@ -95,16 +108,6 @@ public final class SanlockDriver: LeaseDriver {
                 failure.outcome,
                 detail: "the leases were not all given back (\(failure.symbol)); they are free when "
                     + "this process has ended")
-        }
-    }
-
-    /// The lockspaces as the daemon has joined them.
-    public func lockspaces(of requests: [LeaseRequest]) -> [LockspaceState] {
-        let wanted = Set(requests.map(\.resource.lockspace))
-        let joined = (try? SanlockCalls.joinedLockspaces()) ?? []
-        return joined.filter { wanted.contains($0.name) }.map {
-            LockspaceState(
-                name: $0.name, hostId: $0.hostId, hostName: LockspaceSlots.hostName(of: $0.hostId, in: $0.path))
         }
     }
 

@@ -1,4 +1,5 @@
 import Configuration
+import Leases
 
 /// What the driver has to know of this host and its lease directory.
 public struct SanlockSettings: Equatable, Sendable {
@@ -40,6 +41,12 @@ public struct SanlockSettings: Equatable, Sendable {
 
     /// The io timeout that is in force, as far as it is known here: sanlock's own is 10.
     var ioSeconds: Double { Double.ioSeconds(ioTimeoutSeconds) }
+
+    /// When something has to be done about leases that were taken this moment, as far as it is known before the first look.
+    public var firstDeadlines: LeaseDeadlines {
+        LockspaceState(name: LeaseName.lockspace, hostId: hostId ?? 0, hostName: nil, ioTimeoutSeconds: ioSeconds)
+            .deadlines(now: 0)
+    }
 
     /// The lockspace's file.
     var lockspacePath: String { "\(leaseDirectory)/\(LeaseName.lockspace)" }

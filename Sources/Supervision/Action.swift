@@ -1,3 +1,5 @@
+import Leases
+
 /// What the supervisor is to do. The order within one answer counts.
 public enum Action: Equatable, Sendable {
     /// Ask the lease manager to let this process in, on the worker.
@@ -18,8 +20,30 @@ public enum Action: Equatable, Sendable {
     case killOrphans
     /// Stop the supervisor itself by the same signal, as the shell's job control expects.
     case suspendSelf(signal: Int32)
+    /// Look at the leases, beside all else, where no look is under way.
+    ///
+    /// isUrged: there is reason to think that a lockspace has failed.
+    case lookAtLeases(isUrged: Bool)
+    /// Say that a lockspace isn't renewed.
+    case announceLeaseWarning
     /// Say that the leases are lost.
     case announceLeaseLoss
+    /// Have the guest stand still, and make sure that it does and that its writes are done.
+    case pauseGuest
+    /// Say that it stands still.
+    case announcePause
+    /// Give all leases back, on the worker, and keep the connection: the guest stands still.
+    case giveLeasesBack
+    /// Take the leases again under the versions that they had, on the worker.
+    case retakeLeases
+    /// Have the guest go on.
+    case resumeGuest
+    /// Say that it goes on.
+    case announceResume
+    /// Say that it stays as it is, and why.
+    case announceStay(LeaseFailure)
+    /// How long the keeper is to leave a lost connection to the supervisor before it kills the guest; nil: for good.
+    case letKeeperWait(seconds: Double?)
     /// Say that the guest has ended.
     case announceEnd(GuestEnd, EndReason)
     /// Give all leases back, on the worker.

@@ -24,6 +24,21 @@ public enum Event: Equatable, Sendable {
     case orphansGone
     /// The lease manager closed the connection that the leases hang on.
     case leaseConnectionLost
+    /// A look has shown the leases held, and when something has to be done next.
+    case leasesSeen(LeaseDeadlines)
+    /// The lease manager says that it is time to look at the leases.
+    case lookUrged
+    /// The leases are lost, and the guest must not write any more when these seconds are over: 0 where others may have them
+    /// already.
+    case leasesLost(endSeconds: Double)
+    /// The guest was made to stand still, as far as monitor and kernel tell; or still does.
+    case guestPaused
+    /// It can't be made to.
+    case pauseFailed
+    /// The guest goes on, whoever made it.
+    case guestWentOn
+    /// The guest's monitor is gone, and nobody can tell whether it stands still.
+    case monitorLost
     /// Someone wants the guest to end, and gives it this long.
     case stopRequested(timeoutSeconds: Double)
     /// A signal came that, with the guest running, would be the guest's.
@@ -42,6 +57,18 @@ public enum Timer: Hashable, Sendable, CaseIterable {
     case nextAttempt
     /// The lease manager's answer to an attempt.
     case attemptAnswer
+    /// The next look at the leases.
+    case leaseLook
+    /// The moment to warn of a lockspace that isn't renewed.
+    case renewalWarning
+    /// The moment from which its leases count as lost.
+    case renewalFailure
+    /// The guest's standing still.
+    case pause
+    /// The monitor's coming back.
+    case monitor
+    /// The guest's going on.
+    case resume
     /// The guest's own orderly end.
     case stop
     /// The keeper's word that everything is dead.

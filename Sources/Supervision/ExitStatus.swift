@@ -54,7 +54,7 @@ public enum ExitStatus: Equatable, Sendable {
         case .program("exec", 2), .program("exec", 20), .program("exec", 40): Code.programNotFound
         case .program("exec", _): Code.notExecutable
         case .program: Code.failure
-        case .interrupted: Code.failure
+        case .interrupted, .keeperDied: Code.failure
         }
     }
 

@@ -8,6 +8,10 @@ public enum State: Equatable, Sendable {
     case starting
     /// The guest runs under its leases.
     case running
+    /// The leases are lost; the guest is being made to stand still, and may still write.
+    case pausing(Pausing)
+    /// The guest stands still without its leases.
+    case paused(Paused)
     /// The guest is being ended, and something of it may still live.
     case stopping(Stopping)
     /// The keeper is gone; what it kept has fallen to the supervisor, which kills it.
@@ -27,6 +31,29 @@ public struct Acquiring: Equatable, Sendable {
 
     /// Nothing was busy yet.
     public init() {}
+}
+
+/// How much time there is to make the guest stand still.
+public struct Pausing: Equatable, Sendable {
+    /// From asking it to end to killing it, in seconds, should it not stand still in time; 0: it is killed at once.
+    public var stopSeconds: Double
+
+    /// States it.
+    public init(stopSeconds: Double) { self.stopSeconds = stopSeconds }
+}
+
+/// What is being done for a guest that stands still.
+public enum Paused: Equatable, Sendable, CaseIterable {
+    /// Its leases are given back.
+    case givingBack
+    /// Storage or lease manager are waited for.
+    case waiting
+    /// The leases are asked for again.
+    case taking
+    /// Nothing: somebody else had a lease in between, and its memory no longer fits its disk.
+    case staying
+    /// It has its leases, and is made to go on.
+    case goingOn
 }
 
 /// Why the guest is being ended, and how far that has come.
@@ -83,6 +110,8 @@ public enum StartFailure: Equatable, Sendable {
     case leaseManagerSilent
     /// The guest's program could not be executed: the step that failed, and its errno.
     case program(step: String, number: Int32)
+    /// The keeper was gone before it ran.
+    case keeperDied
     /// Someone asked to stop before it ran: by a signal, or over the control socket.
     case interrupted(signal: Int32?)
 }

@@ -3,8 +3,16 @@ import Leases
 /// The story of one guest: what happens (`Event`) decides what is done (`Action`). Pure: no clock, no descriptor.
 public struct Supervision: Equatable, Sendable {
     /// Where the guest is in its life.
-    public private(set) var state: State = .acquiring(Acquiring())
-    private let settings: Settings
+    public internal(set) var state: State = .acquiring(Acquiring())
+    let settings: Settings
+    /// Whether the guest's program was executed.
+    private var hasRun = false
+    /// Whether the connection that the leases hang on stands.
+    var isConnected = false
+    /// Whether everybody was told that the leases are lost.
+    var isLossAnnounced = false
+    /// From the moment at which leases that aren't renewed count as lost to the one at which the guest's death is certain.
+    var endSeconds = 0.0
 
     /// What is to be expected of the guest, and how long each thing may take.
     public struct Settings: Equatable, Sendable {
@@ -29,6 +37,17 @@ public struct Supervision: Equatable, Sendable {
         /// How long the release may take before the supervisor ends without its confirmation. The leases are given back
         /// by its end in any case.
         public var releaseSeconds = 5.0
+        /// From SIGTERM to SIGKILL at the most, where the leases are lost and others can't have them at once.
+        public var stopSeconds = 30.0
+        /// Whether the guest is made to stand still when its leases are lost, rather than to end.
+        public var pauses = false
+        /// How long that may take where others may have the leases already. The guest has to be still or dead within a
+        /// second.
+        public var urgentPauseSeconds = 0.7
+        /// How long it must stand before it is known that a monitor which is gone comes back.
+        public var monitorSeconds = 1.0
+        /// When something has to be done about leases that were just taken; nil: there are none to look after.
+        public var firstDeadlines: LeaseDeadlines?
 
         /// States what differs from guest to guest.
         public init(daemonizes: Bool, waitSeconds: Double, attemptSeconds: Double) {
@@ -54,6 +73,8 @@ public struct Supervision: Equatable, Sendable {
         case .acquiring(let acquiring): whileAcquiring(acquiring, event)
         case .starting: whileStarting(event)
         case .running: whileRunning(event)
+        case .pausing(let pausing): whilePausing(pausing, event)
+        case .paused(let step): whilePaused(step, event)
         case .stopping(let stopping): whileStopping(stopping, event)
         case .rescuing(let reason): whileRescuing(reason, event)
         case .releasing(let outcome): whileReleasing(outcome, event)
@@ -67,7 +88,10 @@ public struct Supervision: Equatable, Sendable {
 extension Supervision {
     private mutating func whileAcquiring(_ acquiring: Acquiring, _ event: Event) -> [Action] {
         switch event {
-        case .connected, .timerFired(.nextAttempt):
+        case .connected:
+            isConnected = true
+            return [.takeLeases, .startTimer(.attemptAnswer, seconds: settings.attemptSeconds)]
+        case .timerFired(.nextAttempt):
             return [.takeLeases, .startTimer(.attemptAnswer, seconds: settings.attemptSeconds)]
         case .leasesTaken:
             state = .starting
@@ -84,7 +108,8 @@ extension Supervision {
             return giveUp(
                 .leases(LeaseFailure(.daemonUnreachable, detail: "the lease manager ended while it was asked")))
         case .guestStarted, .guestFailedToStart, .guestAdopted, .guestSuspended, .guestEnded, .keeperEnded,
-            .orphansGone, .timerFired, .leasesReleased:
+            .orphansGone, .timerFired, .leasesReleased, .leasesSeen, .lookUrged, .leasesLost, .guestPaused, .pauseFailed,
+            .guestWentOn, .monitorLost:
             return []
         }
     }
@@ -130,10 +155,12 @@ extension Supervision {
     private mutating func whileStarting(_ event: Event) -> [Action] {
         switch event {
         case .guestStarted where settings.daemonizes:
+            hasRun = true
             return []
         case .guestStarted, .guestAdopted:
+            hasRun = true
             state = .running
-            return [.announceStart]
+            return [.announceStart] + watchFromNow()
         case .guestSuspended(let signal):
             return [.suspendSelf(signal: signal)]
         case .guestFailedToStart(let step, let number):
@@ -141,14 +168,16 @@ extension Supervision {
         case .keeperEnded:
             return rescue(.keeperDied)
         case .leaseConnectionLost:
-            return [.announceLeaseLoss] + kill(.leaseLost)
+            isConnected = false
+            return announceLoss() + kill(.leaseLost)
         case .stopRequested(let timeoutSeconds):
             return stop(timeoutSeconds)
         case .killRequested:
             return kill(.killed)
         case .guestEnded(let end):
             return guestEnded(end, .exited)
-        case .connected, .leasesTaken, .leasesRefused, .interrupted, .orphansGone, .timerFired, .leasesReleased:
+        case .connected, .leasesTaken, .leasesRefused, .interrupted, .orphansGone, .timerFired, .leasesReleased,
+            .leasesSeen, .lookUrged, .leasesLost, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost:
             return []
         }
     }
@@ -166,15 +195,20 @@ extension Supervision {
         case .keeperEnded:
             return rescue(.keeperDied)
         case .leaseConnectionLost:
-            // Another process may have the lease within milliseconds: there is no time to ask.
-            return [.announceLeaseLoss] + kill(.leaseLost)
+            isConnected = false
+            return lose(endSeconds: 0)
+        case .leasesLost(let endSeconds):
+            return lose(endSeconds: endSeconds)
+        case .timerFired(.renewalFailure):
+            return lose(endSeconds: endSeconds)
+        case .leasesSeen, .lookUrged, .timerFired(.leaseLook), .timerFired(.renewalWarning):
+            return watch(event)
         case .stopRequested(let timeoutSeconds):
             return stop(timeoutSeconds)
         case .killRequested:
             return kill(.killed)
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
-            .orphansGone,
-            .timerFired, .leasesReleased:
+            .orphansGone, .timerFired, .leasesReleased, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost:
             return []
         }
     }
@@ -188,7 +222,18 @@ extension Supervision {
         case .keeperEnded:
             return rescue(stopping.reason)
         case .leaseConnectionLost:
-            return stopping.reason == .leaseLost ? [] : [.announceLeaseLoss] + kill(.leaseLost)
+            isConnected = false
+            return stopping.isKilling && stopping.reason == .leaseLost ? [] : announceLoss() + kill(.leaseLost)
+        case .leasesLost(let endSeconds):
+            return stopping.isKilling ? announceLoss() : hurry(endSeconds)
+        case .timerFired(.renewalFailure):
+            return stopping.isKilling ? announceLoss() : hurry(endSeconds)
+        case .leasesSeen, .lookUrged, .timerFired(.leaseLook), .timerFired(.renewalWarning):
+            return watch(event)
+        case .guestStarted:
+            // Of one that was to end before it was known to run.
+            hasRun = true
+            return []
         case .guestAdopted:
             return stopping.isKilling ? [.killGuest] : [.askGuestToStop]
         case .killRequested:
@@ -199,9 +244,8 @@ extension Supervision {
             return stopping.isKilling ? [] : kill(stopping.reason)
         case .timerFired(.killConfirmation):
             return [.killKeeper]
-        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestSuspended, .orphansGone,
-            .timerFired,
-            .leasesReleased:
+        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestSuspended, .orphansGone,
+            .timerFired, .leasesReleased, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost:
             return []
         }
     }
@@ -214,33 +258,45 @@ extension Supervision {
             return [.killOrphans, .startTimer(.orphanPass, seconds: Supervision.orphanPassSeconds)]
         case .leaseConnectionLost:
             state = .rescuing(.leaseLost)
-            return [.announceLeaseLoss]
+            return announceLoss()
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
-            .guestSuspended,
-            .guestEnded, .keeperEnded, .stopRequested, .killRequested, .timerFired, .leasesReleased:
+            .guestSuspended, .guestEnded, .keeperEnded, .stopRequested, .killRequested, .timerFired, .leasesReleased,
+            .leasesSeen, .lookUrged, .leasesLost, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost:
             return []
         }
     }
 
     private static let orphanPassSeconds = 0.02
 
-    private mutating func stop(_ timeoutSeconds: Double) -> [Action] {
-        state = .stopping(Stopping(reason: .stopped, isKilling: false))
+    mutating func stop(_ timeoutSeconds: Double, for reason: EndReason = .stopped) -> [Action] {
+        state = .stopping(Stopping(reason: reason, isKilling: false))
         return [.askGuestToStop, .startTimer(.stop, seconds: timeoutSeconds)]
     }
 
-    private mutating func kill(_ reason: EndReason) -> [Action] {
+    mutating func kill(_ reason: EndReason) -> [Action] {
         state = .stopping(Stopping(reason: reason, isKilling: true))
         return [.killGuest, .cancelTimer(.stop), .startTimer(.killConfirmation, seconds: settings.killSeconds)]
     }
 
-    private mutating func rescue(_ reason: EndReason) -> [Action] {
+    mutating func rescue(_ reason: EndReason) -> [Action] {
         state = .rescuing(reason)
         return [.killOrphans, .startTimer(.orphanPass, seconds: Supervision.orphanPassSeconds)]
     }
 
-    private mutating func guestEnded(_ end: GuestEnd, _ reason: EndReason) -> [Action] {
-        [.announceEnd(end, reason)] + release(.guestEnded(end, reason))
+    mutating func guestEnded(_ end: GuestEnd, _ reason: EndReason) -> [Action] {
+        if hasRun { return [.announceEnd(end, reason)] + release(.guestEnded(end, reason)) }
+        return release(.notStarted(Supervision.failure(end, reason)))
+    }
+
+    // Of a process that ended before it had become the guest's program.
+    private static func failure(_ end: GuestEnd, _ reason: EndReason) -> StartFailure {
+        switch (end, reason) {
+        case (_, .leaseLost):
+            .leases(LeaseFailure(.daemonUnreachable, detail: "the lease manager ended before the guest ran"))
+        case (_, .keeperDied), (_, .supervisorFailed): .keeperDied
+        case (.died(let signal), _): .interrupted(signal: signal)
+        case (.exited, _): .interrupted(signal: nil)
+        }
     }
 }
 
@@ -250,7 +306,8 @@ extension Supervision {
     private mutating func release(_ outcome: Outcome) -> [Action] {
         state = .releasing(outcome)
         return [
-            .cancelTimer(.stop), .cancelTimer(.killConfirmation), .cancelTimer(.orphanPass), .releaseLeases,
+            .cancelTimer(.stop), .cancelTimer(.killConfirmation), .cancelTimer(.orphanPass), .cancelTimer(.leaseLook),
+            .cancelTimer(.renewalWarning), .cancelTimer(.renewalFailure), .releaseLeases,
             .startTimer(.releaseAnswer, seconds: settings.releaseSeconds),
         ]
     }
@@ -262,8 +319,8 @@ extension Supervision {
         case .timerFired(.releaseAnswer), .leaseConnectionLost:
             return finish(outcome, leasesFree: false)
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
-            .guestSuspended,
-            .guestEnded, .keeperEnded, .orphansGone, .stopRequested, .killRequested, .timerFired:
+            .guestSuspended, .guestEnded, .keeperEnded, .orphansGone, .stopRequested, .killRequested, .timerFired,
+            .leasesSeen, .lookUrged, .leasesLost, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost:
             return []
         }
     }

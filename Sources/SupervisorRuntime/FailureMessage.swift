@@ -17,6 +17,7 @@ enum FailureMessage {
             step == "exec"
                 ? "\(executable): \(SystemError.text(of: number)); see to the command's path and rights"
                 : "the guest's process could not be made (\(step): \(SystemError.text(of: number)))"
+        case .keeperDied: "its keeper was killed before it ran"
         case .interrupted: "interrupted before it ran"
         }
     }

@@ -22,8 +22,8 @@ public struct GuestPlan: Sendable {
     public var settings: Supervision.Settings
     /// From SIGTERM to SIGKILL, in seconds, where nobody says otherwise.
     public var stopTimeoutSeconds: Double
-    /// `poweroff`: what is done when the leases are lost.
-    public var onLeaseLoss: String
+    /// The guest's monitor, a socket that the guest opens for the supervisor; nil: it has none.
+    public var monitorPath: String?
     /// The run directory.
     public var runDirectory: RunDirectory
     /// Files to write the guest's and the supervisor's pid to.
@@ -70,7 +70,6 @@ public struct GuestPlan: Sendable {
         self.start = start
         self.settings = settings
         self.stopTimeoutSeconds = stopTimeoutSeconds
-        onLeaseLoss = "poweroff"
         self.runDirectory = runDirectory
         self.callerDescriptors = callerDescriptors
         warnings = []

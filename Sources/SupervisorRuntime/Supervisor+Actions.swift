@@ -36,16 +36,21 @@ extension Supervisor {
         case .killKeeper: if let keeper { kill(keeper.pid, SIGKILL) }
         case .killOrphans: killOrphans()
         case .suspendSelf(let signal): OwnProcess.raise(signal)
-        case .announceLeaseLoss:
-            areLeasesLost = true
-            emit(.leaseLost, [])
-        case .announceEnd(let end, let reason): announceEnd(end, reason)
-        case .releaseLeases:
-            // Of leases that were lost, and not given back, others have to hear whose they were.
-            worker.perform { [driver, leases, areLeasesLost] in
-                if !areLeasesLost { driver.removeRecords(leases) }
-                return .released(Result { () throws(LeaseFailure) in try driver.releaseAll() })
+        case .lookAtLeases(let isUrged): lookAtLeases(isUrged: isUrged)
+        case .announceLeaseWarning: announceLeaseWarning()
+        case .announceLeaseLoss: announceLeaseLoss()
+        case .pauseGuest: pauseGuest()
+        case .announcePause: announcePause()
+        case .giveLeasesBack, .releaseLeases: releaseLeases()
+        case .retakeLeases:
+            worker.perform { [driver, leases] in
+                .taken(Result { () throws(LeaseFailure) in try driver.retake(leases) })
             }
+        case .resumeGuest: resumeGuest()
+        case .announceResume: announceResume()
+        case .announceStay(let failure): announceStay(failure)
+        case .letKeeperWait(let seconds): keeper?.wait(seconds: seconds)
+        case .announceEnd(let end, let reason): announceEnd(end, reason)
         case .startTimer(let timer, let seconds): loop.start(.supervision(timer), seconds: seconds)
         case .hastenTimer(let timer, let seconds): loop.hasten(.supervision(timer), seconds: seconds)
         case .cancelTimer(let timer): loop.cancel(.supervision(timer))
@@ -88,10 +93,7 @@ extension Supervisor {
         start.leaseSocket = leaseConnection
         start.deviceLocks = plan.devices?.descriptor
         // Beside the start: a slow directory doesn't hold it up, and no call to the daemon is made for it.
-        worker.perform { [driver, leases, holder = holder()] in
-            driver.record(leases, holder: holder)
-            return .nothing
-        }
+        writeRecords()
         // By the socket's inode in it, whatever the guest becomes can be found, should supervisor and keeper be killed.
         writeState()
         do throws(SystemError) {
@@ -116,14 +118,31 @@ extension Supervisor {
         if let socket = plan.notifySocket { UnixSocket.notify("READY=1\nMAINPID=\(getpid())\n", at: socket) }
         tellReady()
         logNotes()
+        OwnProcess.outlastOthers()
         if !OwnProcess.stayInMemory() { note(.debug, "memory is not locked: RLIMIT_MEMLOCK forbids it") }
         dropCapabilities()
         for warning in plan.warnings { note(.warning, "\(warning)") }
         // Only now: a libsanlock call has a descriptor open that a fork would hand to the guest.
         worker.perform { [driver, plan] in
-            .looked(
-                lockspaces: driver.lockspaces(of: plan.leases), isWatchdogOn: driver.isWatchdogOn(),
-                advice: plan.devices?.advice() ?? [])
+            .looked(isWatchdogOn: driver.isWatchdogOn(), advice: plan.devices?.advice() ?? [])
+        }
+        startWatching()
+        openMonitor()
+    }
+
+    // Of leases that were lost, and not given back, others have to hear whose they were.
+    private func releaseLeases() {
+        let isGone = leaseState == .lost && leaseConnection == nil
+        worker.perform { [driver, leases] in
+            if !isGone { driver.removeRecords(leases) }
+            return .released(Result { () throws(LeaseFailure) in try driver.releaseAll() })
+        }
+    }
+
+    func writeRecords() {
+        worker.perform { [driver, leases, holder = holder()] in
+            driver.record(leases, holder: holder)
+            return .nothing
         }
     }
 
@@ -162,7 +181,8 @@ extension Supervisor {
 
     // Each thread has its own.
     private func dropCapabilities() {
-        do throws(SystemError) { try Capabilities.dropUnneeded() } catch {
+        let seesWrites = plan.monitorPath != nil
+        do throws(SystemError) { try Capabilities.dropUnneeded(seesWrites: seesWrites) } catch {
             note(.error, "capabilities were not dropped: \(error.message)")
         }
         worker.perform {

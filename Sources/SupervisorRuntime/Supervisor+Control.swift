@@ -150,19 +150,25 @@ extension Supervisor {
         switch supervision.state {
         case .acquiring: .acquiring
         case .starting: .starting
-        case .running: .running
+        // Until it is certain that it stands still, it doesn't.
+        case .running, .pausing: .running
+        case .paused: .paused
         case .stopping, .rescuing, .releasing: .stopping
         case .finished: .exited
         }
     }
 
     func status() -> WireStatus {
-        WireStatus(
+        let now = Clock.monotonicSeconds()
+        return WireStatus(
             name: plan.name.text, uuid: plan.uuid, id: plan.id, supervisorPid: getpid(), childPid: child?.pid,
             state: wireState, since: since, command: plan.start.arguments.strings, driver: driver.name,
-            onLeaseLoss: plan.onLeaseLoss, watchdog: isWatchdogOn, leases: leases.map(wire),
+            onLeaseLoss: plan.settings.pauses ? "pause" : "poweroff", watchdog: isWatchdogOn, leases: leases.map(wire),
             lockspaces: lockspaces.map {
-                WireLockspace(name: $0.name, hostId: Int(clamping: $0.hostId), hostName: $0.hostName)
+                WireLockspace(
+                    name: $0.name, hostId: Int(clamping: $0.hostId), hostName: $0.hostName,
+                    lastRenewalSeconds: $0.renewalAgeSeconds(now: now), actsInSeconds: $0.failsInSeconds(now: now),
+                    othersMayTakeInSeconds: $0.othersMayTakeInSeconds(now: now))
             })
     }
 
@@ -173,6 +179,6 @@ extension Supervisor {
             disk: lease.request.disk, mode: mode, lockspace: resource.lockspace, resource: resource.name,
             path: resource.path, offset: Int(clamping: resource.offsetBytes),
             version: lease.version.map(Int.init(clamping:)),
-            state: areLeasesLost ? .lost : .held)
+            state: leaseState)
     }
 }

@@ -4,6 +4,7 @@ import GuestDirectory
 import Leases
 import Logging
 import Platform
+import QEMUMonitor
 import Supervision
 
 /// Carries out what `Supervision` decides, for one guest: one event loop, one worker for what may block, the keeper, and
@@ -16,14 +17,17 @@ public final class Supervisor<Driver: LeaseDriver> {
         case worker
         case listener
         case client(ControlClient)
+        case watcher
+        case monitor(MonitorConnection)
     }
 
     /// What the worker brings.
     enum WorkResult: Sendable {
         case connected(Result<Int32?, LeaseFailure>)
         case taken(Result<[HeldLease], LeaseFailure>)
-        case looked(lockspaces: [LockspaceState], isWatchdogOn: Bool, advice: [String])
+        case looked(isWatchdogOn: Bool, advice: [String])
         case released(Result<Void, LeaseFailure>)
+        case settled(SystemError?)
         case nothing
     }
 
@@ -40,6 +44,12 @@ public final class Supervisor<Driver: LeaseDriver> {
         case acceptAgain
         /// The next look of the line on a terminal.
         case waitingLine
+        /// The next attempt to reach the guest's monitor.
+        case monitorAgain
+        /// The moment to say that it can't be reached.
+        case monitorSilent
+        /// The next look whether the guest, which should stand still, has written.
+        case evidence
     }
 
     var loop: EventLoop<Source, LoopTimer>
@@ -61,7 +71,11 @@ public final class Supervisor<Driver: LeaseDriver> {
     /// How often orphans have been looked for.
     var orphanPasses = 0
     var leases: [HeldLease] = []
-    var areLeasesLost = false
+    var leaseState = WireLease.State.held
+    /// What was seen of the loss, for people.
+    var lossDetail = ""
+    let watch = LeaseWatch()
+    let monitor = GuestMonitor()
     var lockspaces: [LockspaceState] = []
     var isWatchdogOn = false
     var child: ProcessIdentity?
@@ -95,6 +109,7 @@ public final class Supervisor<Driver: LeaseDriver> {
         waitingLine = TerminalLine(on: messages)
         signals = try SignalReader([
             SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT,
+            LeaseNotice.look.signal, LeaseNotice.requested.signal,
         ])
         listener = try UnixSocket.listen(at: claim.paths.control)
         self.claim = claim
@@ -140,11 +155,14 @@ public final class Supervisor<Driver: LeaseDriver> {
         case .leaseConnection(let number):
             guard !seen.isDisjoint(with: .hungUp) else { return }
             loop.forget(number, identity: identity)
+            leaseConnection = nil
+            lossDetail = "the sanlock daemon closed the connection: it has ended"
             handle(.leaseConnectionLost)
-            note(.error, "the lease manager closed the connection: the leases are lost")
         case .worker:
             takeProgress()
             for result in worker.takeResults() { take(result) }
+        case .watcher: takeSights()
+        case .monitor(let connection): serve(connection, seen)
         case .listener: acceptClients()
         case .client(let client): serve(client, seen)
         }
@@ -181,32 +199,42 @@ extension Supervisor {
             if let failure = watchLeaseConnection(descriptor) {
                 return handle(.leasesRefused(failure, nowSeconds: Clock.monotonicSeconds()))
             }
-            emit(.registered, [])
+            if case .acquiring = supervision.state { emit(.registered, []) } else { shareConnection() }
             handle(.connected)
         case .taken(.success(let held)):
-            stopWaiting()
             leases = held
-            emit(.acquired, [.init("leases", String(held.count))])
+            if case .acquiring = supervision.state {
+                stopWaiting()
+                emit(.acquired, [.init("leases", String(held.count))])
+            } else {
+                leaseState = .held
+                writeRecords()
+            }
             handle(.leasesTaken)
         case .connected(.failure(let failure)):
             handle(.leasesRefused(failure, nowSeconds: Clock.monotonicSeconds()))
         case .taken(.failure(let failure)):
+            if case .paused = supervision.state {
+                return handle(.leasesRefused(failure, nowSeconds: Clock.monotonicSeconds()))
+            }
             let failure = afterEndingLeftovers(failure)
             handle(.leasesRefused(failure, nowSeconds: Clock.monotonicSeconds()))
             showWaiting(for: failure)
-        case .looked(let lockspaces, let isWatchdogOn, let advice):
+        case .looked(let isWatchdogOn, let advice):
             for text in advice { note(.warning, "\(text)") }
-            self.lockspaces = lockspaces
             self.isWatchdogOn = isWatchdogOn
             if !isWatchdogOn, leaseConnection != nil {
                 note(.warning, "no watchdog guards this host: if it hangs, sanlock can't fence it")
             }
             writeState()
         case .released(.success):
+            if case .paused = supervision.state { leaseState = .released }
             handle(.leasesReleased(free: true))
         case .released(.failure(let failure)):
             note(.error, "\(failure.detail)")
             handle(.leasesReleased(free: false))
+        case .settled(let failure):
+            disksSettled(failure)
         case .nothing:
             break
         }
@@ -242,6 +270,9 @@ extension Supervisor {
         case .supervision(let timer): handle(.timerFired(timer))
         case .acceptAgain: resumeListening()
         case .waitingLine: drawWaiting()
+        case .monitorAgain: openMonitor()
+        case .monitorSilent: noteSilentMonitor()
+        case .evidence: lookForWrites()
         }
     }
 
@@ -319,6 +350,10 @@ extension Supervisor {
                 if case .acquiring = supervision.state, !plan.start.caller.ignores(signal.number) {
                     OwnProcess.raise(signal.number)
                 }
+            case LeaseNotice.look.signal:
+                handle(.lookUrged)
+            case LeaseNotice.requested.signal:
+                emit(.requested, [])
             default:
                 // Being continued needs nothing.
                 break

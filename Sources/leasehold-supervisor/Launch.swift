@@ -61,6 +61,10 @@ struct Launch {
             runDirectory: RunDirectory(configured: preparation.host.settings.runDirectory),
             callerDescriptors: callerDescriptors)
         plan.devices = DeviceClaim(preparation.devices(), in: plan.runDirectory)
+        plan.settings.stopSeconds = plan.stopTimeoutSeconds
+        plan.settings.pauses = preparation.pauses
+        if options.driver == .sanlock, !leases.isEmpty { plan.settings.firstDeadlines = sanlock.firstDeadlines }
+        plan.monitorPath = options.monitorPath
         plan.id = options.id
         plan.pidFile = options.pidFile
         plan.supervisorPidFile = options.supervisorPidFile
@@ -77,7 +81,8 @@ struct Launch {
             switch options.driver {
             case .sanlock:
                 return try Supervisor(
-                    plan, claim: claim, driver: SanlockDriver(settings: sanlock), log: log, messages: messages
+                    plan, claim: claim, driver: SanlockDriver(settings: sanlock, notice: NoticeCommand.ofThisProcess),
+                    log: log, messages: messages
                 ).run()
             case .nop:
                 return try Supervisor(plan, claim: claim, driver: NopDriver(), log: log, messages: messages).run()

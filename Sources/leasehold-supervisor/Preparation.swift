@@ -36,9 +36,16 @@ struct Preparation {
         } catch {
             throw Refusal(ExitStatus.Code.configuration, error.text)
         }
-        if options.onLeaseLoss ?? host.settings.onLeaseLoss == .pause {
+        pauses = (options.onLeaseLoss ?? host.settings.onLeaseLoss) == .pause
+        if pauses, options.monitorPath == nil {
             throw Refusal(
-                ExitStatus.Code.configuration, "--on-lease-loss pause is not available in this version; use poweroff")
+                ExitStatus.Code.configuration,
+                "--on-lease-loss pause needs --qmp, the socket of a monitor that stops the guest; or use poweroff")
+        }
+        if let path = options.monitorPath, path.utf8.count > UnixSocket.longestPath {
+            throw Refusal(
+                ExitStatus.Code.configuration,
+                "--qmp \(path) is longer than \(UnixSocket.longestPath) bytes, which no socket's path can be")
         }
         workingDirectory = Preparation.currentDirectory()
         do throws(CommandLineError) {
@@ -57,6 +64,9 @@ struct Preparation {
             emulator = try Preparation.withoutDisks(options.command, workingDirectory)
         }
     }
+
+    /// Whether the guest is to stand still when its leases are lost.
+    let pauses: Bool
 
     // A directory that was removed has no path any more, and a guest without relative paths doesn't need one.
     private static let unknownDirectory = "(the working directory, which was removed)"

@@ -25,6 +25,7 @@ struct SupervisorOptions {
     var configurationFile: String?
     var waitSeconds: Double?
     var onLeaseLoss: OnLeaseLoss?
+    var monitorPath: String?
     var stopTimeoutSeconds: Double?
     var detaches = false
     var readyDescriptor: Int32?
@@ -104,6 +105,7 @@ struct SupervisorOptions {
         case "--config": configurationFile = value
         case "--wait": waitSeconds = try seconds(option, value)
         case "--on-lease-loss": onLeaseLoss = try lossPolicy(option, value)
+        case "--qmp": monitorPath = value
         case "--stop-timeout": stopTimeoutSeconds = try seconds(option, value)
         case "--ready-fd": readyDescriptor = Int32(try number(option, value, 0...Int(Int32.max)))
         case "--pid-file": pidFile = value
@@ -185,7 +187,8 @@ struct SupervisorOptions {
           --driver sanlock|nop               where leases come from (sanlock)
           --config FILE                      settings (/etc/leasehold/leasehold.conf)
           --wait DURATION                    how long to wait for a busy lease: 30s, 2m (0: fail at once)
-          --on-lease-loss poweroff           what is done when the leases are lost (poweroff)
+          --on-lease-loss poweroff|pause     what is done when the leases are lost (poweroff); pause needs --qmp
+          --qmp PATH                         a QMP socket that the guest opens for the supervisor alone
           --stop-timeout DURATION            from SIGTERM to SIGKILL when stopping (30s)
           --detach                           return once the guest runs, and print one JSON line
           --ready-fd N                       write that line to descriptor N

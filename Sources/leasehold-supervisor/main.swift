@@ -2,6 +2,8 @@ import Glibc
 import Platform
 import Supervision
 
+if let status = NoticeCommand.run(Array(CommandLine.arguments.dropFirst())) { exit(status) }
+
 // What the caller set, and its descriptors, come first: later nobody could tell them from ours.
 let caller = Caller.takeOver()
 InheritedDescriptors.plugStandardStreams()

@@ -5,6 +5,7 @@
 #define LEASEHOLD_KEEPER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -74,6 +75,9 @@ struct leasehold_report {
 enum leasehold_order_kind {
 	LEASEHOLD_ORDER_SIGNAL = 1,   // value: the signal, for the guest's first process
 	LEASEHOLD_ORDER_KILL,         // everything
+	LEASEHOLD_ORDER_WAIT,         // value: for how many milliseconds from now a lease socket that hung up is left to
+	                              // the supervisor, -1: for good, since the guest stands still
+	LEASEHOLD_ORDER_LEASES,       // with a descriptor (SCM_RIGHTS): the lease socket from now on
 };
 
 struct leasehold_order {
@@ -117,6 +121,10 @@ bool leasehold_is_ending(pid_t pid);
 // Puts the calling thread before all that isn't real-time, where it may: a guest of processes that fork and exit must not
 // run faster than it can be killed.
 void leasehold_run_before_others(void);
+
+// Makes the process the last one that the kernel kills when memory runs out, where it may (CAP_SYS_RESOURCE). What was
+// forked before keeps what it had. Source: man 5 proc_pid_oom_score_adj.
+void leasehold_outlast_others(void);
 
 // Makes sure that the process leaves no core file, however it dies.
 void leasehold_leave_no_core(void);

@@ -3,6 +3,7 @@
 #define LEASEHOLD_LINUX_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -11,6 +12,10 @@
 
 // Who is at the other end of a Unix socket (SO_PEERCRED). False where the kernel doesn't say.
 bool leasehold_peer(int fd, uid_t *user, gid_t *group, pid_t *process);
+
+// Sends bytes with a copy of a descriptor (SCM_RIGHTS, man 7 unix), without blocking where the socket doesn't. Returns how
+// many went, or -1 with errno.
+ssize_t leasehold_send_descriptor(int socket, const void *bytes, size_t size, int descriptor);
 
 // The rights that the calling thread has to files (man 2 setfsuid). Whether it worked is told by the next open.
 void leasehold_set_file_user(uid_t user);

@@ -1,0 +1,286 @@
+import Glibc
+import Leases
+import Platform
+import QEMUMonitor
+import Supervision
+
+/// One connection to the guest's monitor.
+final class MonitorConnection {
+    let descriptor: Descriptor
+    var identity: UInt64 = 0
+    var conversation = MonitorConversation()
+    private var waiting: [UInt8] = []
+
+    init(_ descriptor: consuming Descriptor) {
+        self.descriptor = descriptor
+    }
+
+    var isBehind: Bool { !waiting.isEmpty }
+
+    /// Sends a command, or as much of it as goes. Returns the id that the reply has; nil where the monitor is gone.
+    func send(_ command: MonitorCommand) -> Int? {
+        let (id, bytes) = conversation.send(command)
+        waiting += bytes
+        return flush() ? id : nil
+    }
+
+    /// The same with a descriptor, which goes with the first byte. Nil also where something else waits to be sent.
+    func send(_ command: MonitorCommand, with number: Int32) -> Int? {
+        guard waiting.isEmpty else { return nil }
+        let (id, bytes) = conversation.send(command)
+        guard let sent = try? UnixSocket.send(bytes, with: number, to: descriptor) else { return nil }
+        waiting = Array(bytes.dropFirst(sent))
+        return id
+    }
+
+    func flush() -> Bool {
+        while !waiting.isEmpty {
+            let result = waiting.withUnsafeBytes { bytes in
+                Result { () throws(SystemError) in try descriptor.write(bytes) }
+            }
+            guard case .success(let count) = result else { return false }
+            guard let count else { return true }
+            waiting.removeFirst(count)
+        }
+        return true
+    }
+}
+
+/// What the supervisor knows of the guest's monitor and wants of it.
+final class GuestMonitor {
+    /// What a reply is waited for.
+    enum Question: Equatable {
+        /// Whether the guest runs before it is stopped.
+        case before
+        case stop
+        /// Whether it stands still after it was stopped.
+        case after
+        /// Whether it still does, on a connection that is new.
+        case still
+        case goOn
+        /// Whether it runs.
+        case running
+        case keepDescriptor
+    }
+
+    var connection: MonitorConnection?
+    var questions: [Int: Question] = [:]
+    /// Whether it has ever confirmed that it is one.
+    var wasReady = false
+    var attempts = 0
+    /// Whether the guest is to stand still, and hasn't been asked yet.
+    var wantsPause = false
+    /// Whether it ran when it was stopped; one that its own manager had stopped isn't ours to continue.
+    /// Nil: that isn't known yet.
+    var wasRunning: Bool?
+    /// Whether the lease connection is yet to be handed over.
+    var wantsConnection = false
+    /// What the guest's processes had written at the last look.
+    var writtenBytes: UInt64?
+}
+
+// The guest's monitor: who is asked to stop the guest and let it go on, and who is believed as far as that can be checked.
+extension Supervisor {
+    /// How long after the guest's start its monitor may take to open.
+    private static var monitorPatienceSeconds: Double { 10 }
+    /// For how long the guest must not have written.
+    private static var evidenceSeconds: Double { 0.1 }
+
+    private var isPausingOrPaused: Bool {
+        switch supervision.state {
+        case .pausing, .paused: true
+        case .acquiring, .starting, .running, .stopping, .rescuing, .releasing, .finished: false
+        }
+    }
+
+    func openMonitor() {
+        guard let path = plan.monitorPath, monitor.connection == nil else { return }
+        switch supervision.state {
+        case .running, .pausing, .paused: break
+        case .acquiring, .starting, .stopping, .rescuing, .releasing, .finished: return
+        }
+        if monitor.attempts == 0, !monitor.wasReady {
+            loop.start(.monitorSilent, seconds: Supervisor.monitorPatienceSeconds)
+        }
+        monitor.attempts += 1
+        do throws(SystemError) {
+            let connection = MonitorConnection(try UnixSocket.connectAtOnce(to: path))
+            connection.identity = try loop.watch(
+                connection.descriptor.number, for: .readable, as: .monitor(connection))
+            monitor.connection = connection
+        } catch {
+            tryMonitorAgain()
+        }
+    }
+
+    // Often while it matters, and rarely where it hasn't been there for long.
+    private func tryMonitorAgain() {
+        let seconds = isPausingOrPaused ? 0.02 : min(0.02 * Double(1 << min(monitor.attempts, 8)), 5)
+        loop.start(.monitorAgain, seconds: seconds)
+    }
+
+    func noteSilentMonitor() {
+        guard !monitor.wasReady, let path = plan.monitorPath else { return }
+        let effect = plan.settings.pauses ? "; should the leases be lost before it does, the guest is ended" : ""
+        note(.warning, "the guest's monitor \(path) doesn't answer (QEMU serves one client a socket)\(effect)")
+    }
+
+    func serve(_ connection: MonitorConnection, _ seen: Readiness) {
+        guard connection === monitor.connection else { return }
+        if seen.contains(.writable) {
+            guard connection.flush() else { return closeMonitor("it is gone") }
+            if !connection.isBehind { watch(connection) }
+        }
+        guard !seen.isDisjoint(with: [.readable, .hungUp]) else { return }
+        var buffer = [UInt8](repeating: 0, count: 8192)
+        let result = buffer.withUnsafeMutableBytes { bytes in
+            Result { () throws(SystemError) in try connection.descriptor.read(into: bytes) }
+        }
+        guard case .success(let count) = result, count != 0 else { return closeMonitor("it is gone") }
+        guard let count else { return }
+        do throws(MonitorError) {
+            for news in try connection.conversation.receive(buffer[..<count]) where connection === monitor.connection {
+                take(news)
+            }
+        } catch {
+            closeMonitor("\(error)")
+        }
+    }
+
+    private func watch(_ connection: MonitorConnection) {
+        let interest: Readiness = connection.isBehind ? [.readable, .writable] : .readable
+        loop.change(connection.descriptor.number, to: interest, identity: connection.identity)
+    }
+
+    private func closeMonitor(_ why: String) {
+        guard let connection = monitor.connection else { return }
+        loop.forget(connection.descriptor.number, identity: connection.identity)
+        monitor.connection = nil
+        monitor.questions = [:]
+        loop.cancel(.evidence)
+        if monitor.wasReady { note(.info, "the guest's monitor: \(why)") }
+        if case .pausing = supervision.state { monitor.wantsPause = true }
+        handle(.monitorLost)
+        tryMonitorAgain()
+    }
+
+    private func ask(_ command: MonitorCommand, _ question: GuestMonitor.Question?) {
+        guard let connection = monitor.connection else { return }
+        guard let id = connection.send(command) else { return closeMonitor("it is gone") }
+        if let question { monitor.questions[id] = question }
+        if connection.isBehind { watch(connection) }
+    }
+
+    private func take(_ news: MonitorNews) {
+        switch news {
+        case .greeted: ask(.capabilities, nil)
+        case .ready:
+            monitor.wasReady = true
+            monitor.attempts = 0
+            loop.cancel(.monitorSilent)
+            if monitor.wantsConnection { shareWithMonitor() }
+            if monitor.wantsPause { return stopGuest() }
+            if case .paused = supervision.state { ask(.queryStatus, .still) }
+        case .event(.resumed), .event(.reset), .event(.woken):
+            if case .paused = supervision.state { handle(.guestWentOn) }
+        case .event: break
+        case .reply(let id, let reply):
+            if let question = monitor.questions.removeValue(forKey: id) { take(reply, to: question) }
+        }
+    }
+
+    private func take(_ reply: MonitorReply, to question: GuestMonitor.Question) {
+        switch (question, reply) {
+        case (.before, .status(let status)):
+            // Asked again on a new connection, it may stand still by our own order.
+            if monitor.wasRunning == nil { monitor.wasRunning = !status.staysStopped }
+        case (.after, .status(let status)):
+            guard status.staysStopped else { return failPause("it says that the guest is \(status.word)") }
+            monitor.writtenBytes = child.flatMap(StorageWrites.bytes)
+            loop.start(.evidence, seconds: Supervisor.evidenceSeconds)
+        case (.still, .status(let status)):
+            handle(status.staysStopped ? .guestPaused : .guestWentOn)
+        case (.running, .status(let status)):
+            if status.isRunning { handle(.guestWentOn) }
+        case (.stop, .refused(_, let text)), (.before, .refused(_, let text)), (.after, .refused(_, let text)):
+            failPause(text)
+        case (.goOn, .refused(_, let text)):
+            note(.error, "the guest has its leases and can't be made to go on: \(text)")
+        case (.keepDescriptor, .refused(_, let text)):
+            note(.warning, "the guest keeps no copy of the new lease connection, the keeper does: \(text)")
+        default: break
+        }
+    }
+
+    private func failPause(_ why: String) {
+        guard case .pausing = supervision.state else { return }
+        note(.error, "the guest can't be made to stand still: \(why)")
+        handle(.pauseFailed)
+    }
+
+    // MARK: - Standing still
+
+    func pauseGuest() {
+        monitor.wantsPause = true
+        monitor.wasRunning = nil
+        if monitor.connection == nil { return openMonitor() }
+        if monitor.connection?.conversation.isReady == true { stopGuest() }
+    }
+
+    private func stopGuest() {
+        monitor.wantsPause = false
+        guard case .pausing = supervision.state else { return }
+        // QEMU answers the stop once the writes that were under way are done and flushed (docs/decisions/qmp.md).
+        ask(.queryStatus, .before)
+        ask(.stop, .stop)
+        ask(.queryStatus, .after)
+    }
+
+    /// The monitor's word is held against the kernel's count.
+    func lookForWrites() {
+        guard case .pausing = supervision.state else { return }
+        let written = child.flatMap(StorageWrites.bytes)
+        guard written == monitor.writtenBytes else {
+            monitor.writtenBytes = written
+            return loop.start(.evidence, seconds: Supervisor.evidenceSeconds)
+        }
+        settleDisks()
+    }
+
+    // What an emulator was told not to flush (cache=unsafe) is the kernel's to write, whenever it likes.
+    private func settleDisks() {
+        let paths = leases.compactMap(\.request.disk).filter { $0.hasPrefix("/") }
+        worker.perform {
+            for path in paths {
+                do throws(SystemError) { try Files.settle(path) } catch { return .settled(error) }
+            }
+            return .settled(nil)
+        }
+    }
+
+    func disksSettled(_ failure: SystemError?) {
+        guard case .pausing = supervision.state else { return }
+        if let failure { return failPause("its disk's writes can't be waited for: \(failure.message)") }
+        handle(.guestPaused)
+    }
+
+    // MARK: - Going on
+
+    func resumeGuest() {
+        guard monitor.wasRunning != false else { return handle(.guestWentOn) }
+        guard monitor.connection?.conversation.isReady == true else { return openMonitor() }
+        ask(.cont, .goOn)
+        ask(.queryStatus, .running)
+    }
+
+    /// The guest gets a copy of the new lease connection, as it had one of the old: should supervisor and keeper be killed
+    /// in one instant, its leases stay held for as long as it lives.
+    func shareWithMonitor() {
+        monitor.wantsConnection = true
+        guard let connection = monitor.connection, connection.conversation.isReady, let leaseConnection else { return }
+        guard let id = connection.send(.getDescriptor(name: "leasehold"), with: leaseConnection) else { return }
+        monitor.wantsConnection = false
+        monitor.questions[id] = .keepDescriptor
+        if connection.isBehind { watch(connection) }
+    }
+}

@@ -1,0 +1,137 @@
+import ControlProtocol
+import Leases
+import Platform
+import Supervision
+
+/// The looks at a guest's leases, on a thread of their own: one that hangs holds nothing else up.
+final class LeaseWatch {
+    var thread: WorkerThread<LeaseSight>?
+    /// Whether a look is under way.
+    var isLooking = false
+    /// Whether another one is wanted after it, and an urged one.
+    var next: (isUrged: Bool, Void)?
+}
+
+extension Supervisor {
+    /// From here the leases are watched. The guest runs.
+    func startWatching() {
+        guard !leases.isEmpty else { return }
+        do throws(SystemError) {
+            let thread = try WorkerThread<LeaseSight>()
+            _ = try loop.watch(thread.wakeup.descriptor.number, for: .readable, as: .watcher)
+            watch.thread = thread
+        } catch {
+            note(.error, "the leases can't be watched, sanlock alone watches them: \(error.message)")
+        }
+    }
+
+    func lookAtLeases(isUrged: Bool) {
+        guard let thread = watch.thread else { return }
+        guard !watch.isLooking else {
+            watch.next = (isUrged || watch.next?.isUrged == true, ())
+            return
+        }
+        watch.isLooking = true
+        thread.perform { [driver, leases] in driver.look(at: leases, isUrged: isUrged) }
+    }
+
+    func takeSights() {
+        for sight in watch.thread?.takeResults() ?? [] { take(sight) }
+    }
+
+    private func take(_ sight: LeaseSight) {
+        watch.isLooking = false
+        let isFirst = lockspaces.isEmpty
+        // Where the daemon told nothing, what it told last goes on growing old.
+        if !sight.lockspaces.isEmpty { lockspaces = sight.lockspaces }
+        if isFirst { writeState() }
+        if let loss = sight.loss {
+            lossDetail = loss.detail
+            handle(.leasesLost(endSeconds: loss.urgency == .atOnce ? 0 : deadlines?.endSeconds ?? 0))
+        } else if let deadlines {
+            handle(.leasesSeen(deadlines))
+        }
+        if let next = watch.next {
+            watch.next = nil
+            lookAtLeases(isUrged: next.isUrged)
+        }
+    }
+
+    private var deadlines: LeaseDeadlines? {
+        let now = Clock.monotonicSeconds()
+        let all = lockspaces.map { $0.deadlines(now: now) }
+        return all.dropFirst().reduce(all.first) { $0?.earliest($1) }
+    }
+
+    func announceLeaseWarning() {
+        let now = Clock.monotonicSeconds()
+        let end = plan.settings.pauses ? "stopped" : "ended"
+        for lockspace in lockspaces where lockspace.deadlines(now: now).warningSeconds <= 0 {
+            let detail = [WireEvent.Detail("lockspace", lockspace.name)] + times(lockspace, now)
+            emit(.leaseWarning, detail)
+            let age = lockspace.renewalAgeSeconds(now: now).map { "for \(whole($0)) s" } ?? "since it was joined"
+            note(
+                .warning,
+                """
+                lockspace \(lockspace.name) was not renewed \(age); unless it is, the guest is \(end) in \
+                \(whole(lockspace.failsInSeconds(now: now) ?? 0)) s: see to the lease storage and to the sanlock daemon
+                """)
+        }
+    }
+
+    func announceLeaseLoss() {
+        leaseState = .lost
+        if lossDetail.isEmpty { lossDetail = "no lockspace renewal was seen for too long, and the sanlock daemon says nothing" }
+        let now = Clock.monotonicSeconds()
+        let policy = WireEvent.Detail("policy", plan.settings.pauses ? "pause" : "poweroff")
+        emit(.leaseLost, [policy, .init("cause", lossDetail)] + (lockspaces.first.map { times($0, now) } ?? []))
+        note(.error, "the leases are lost: \(lossDetail)")
+        writeState()
+    }
+
+    private func times(_ lockspace: LockspaceState, _ now: Double) -> [WireEvent.Detail] {
+        [
+            ("lastRenewalSeconds", lockspace.renewalAgeSeconds(now: now)),
+            ("actsInSeconds", lockspace.failsInSeconds(now: now)),
+            ("othersMayTakeInSeconds", lockspace.othersMayTakeInSeconds(now: now)),
+        ].compactMap { name, seconds in seconds.map { .init(name, whole($0)) } }
+    }
+
+    private func whole(_ seconds: Double) -> String { String(Int(seconds.rounded())) }
+}
+
+// MARK: - A guest that stands still
+
+extension Supervisor {
+    func announcePause() {
+        since = Supervisor.timeNow()
+        emit(.paused, [.init("reason", "leaseLost")])
+        note(.warning, "the guest stands still until its leases can be had again")
+        writeState()
+    }
+
+    func announceResume() {
+        since = Supervisor.timeNow()
+        lossDetail = ""
+        emit(.resumed, [.init("leases", String(leases.count))])
+        let unchecked = leases.filter { $0.request.mode == .shared }.count
+        let hint = unchecked == 0 ? "" : " (\(unchecked) shared, of which nobody can tell who had them in between)"
+        note(.warning, "the guest has its leases again\(hint) and goes on")
+        writeState()
+    }
+
+    func announceStay(_ failure: LeaseFailure) {
+        let text = failure.reason(.none)
+        emit(.paused, [.init("reason", "leaseTaken"), .init("cause", text)])
+        note(.error, "the guest stays stopped, as its disk may have been changed under it: \(text); leasehold kill ends it")
+        writeState()
+    }
+
+    /// A new connection to the lease manager: whoever kept the old one keeps this one.
+    func shareConnection() {
+        guard let leaseConnection else { return }
+        keeper?.watch(leaseSocket: leaseConnection)
+        shareWithMonitor()
+        writeState()
+    }
+}

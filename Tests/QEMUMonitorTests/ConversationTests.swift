@@ -1,0 +1,130 @@
+import ControlProtocol
+import QEMUMonitor
+import Testing
+
+@Suite struct ConversationTests {
+    @Test func greetingAndCapabilitiesMakeItReady() throws {
+        var conversation = MonitorConversation()
+        #expect(try conversation.hear(greeting) == [.greeted(version: "7.2.22")])
+        #expect(!conversation.isReady)
+        let (id, bytes) = conversation.send(.capabilities)
+        #expect(String(decoding: bytes, as: UTF8.self) == "{\"execute\":\"qmp_capabilities\",\"id\":\(id)}\n")
+        #expect(try conversation.hear("{\"return\": {}, \"id\": \(id)}") == [.ready])
+        #expect(conversation.isReady)
+    }
+
+    @Test(arguments: [
+        #"{"QMP": {}}"#, #"{"QMP": {"version": null}}"#, #"{"QMP": {"version": {"qemu": {"major": 7}}}}"#,
+        #"{"QMP": {"version": {"qemu": {"major": "7", "minor": 2, "micro": 1}}}}"#,
+    ])
+    func aGreetingWithoutAVersionIsOne(_ line: String) throws {
+        var conversation = MonitorConversation()
+        #expect(try conversation.hear(line) == [.greeted(version: nil)])
+    }
+
+    @Test func refusedCapabilitiesLeaveItUnready() throws {
+        var conversation = MonitorConversation()
+        _ = try conversation.hear(greeting)
+        let id = conversation.send(.capabilities).id
+        let news = try conversation.hear(
+            "{\"id\": \(id), \"error\": {\"class\": \"CommandNotFound\", \"desc\": \"complete\"}}")
+        #expect(news == [.reply(id: id, .refused(class: "CommandNotFound", text: "complete"))])
+        #expect(!conversation.isReady)
+    }
+
+    @Test(arguments: [
+        (MonitorCommand.capabilities, #"{"execute":"qmp_capabilities","id":2}"#),
+        (.queryStatus, #"{"execute":"query-status","id":2}"#),
+        (.stop, #"{"execute":"stop","id":2}"#),
+        (.cont, #"{"execute":"cont","id":2}"#),
+        (.quit, #"{"execute":"quit","id":2}"#),
+        (.systemPowerdown, #"{"execute":"system_powerdown","id":2}"#),
+        (.getDescriptor(name: "a\"\n"), #"{"execute":"getfd","arguments":{"fdname":"a\"\n"},"id":2}"#),
+        (.closeDescriptor(name: "a"), #"{"execute":"closefd","arguments":{"fdname":"a"},"id":2}"#),
+    ])
+    func aCommandIsOneLine(_ command: MonitorCommand, _ line: String) throws {
+        var conversation = try MonitorConversation.ready()
+        let (id, bytes) = conversation.send(command)
+        #expect(id == 2)
+        #expect(String(decoding: bytes, as: UTF8.self) == line + "\n")
+    }
+
+    @Test func repliesMayComeInAnyOrderWithEventsBetweenThem() throws {
+        var conversation = try MonitorConversation.ready()
+        let stop = conversation.send(.stop).id
+        let query = conversation.send(.queryStatus).id
+        let news = try conversation.receive(
+            Array(
+                """
+                {"return": {"status": "paused", "singlestep": false, "running": false}, "id": \(query)}\r
+                {"timestamp": {"seconds": 1790000000, "microseconds": 5}, "event": "STOP"}\r
+                {"return": {}, "id": \(stop)}\r
+                {"timestamp": {"seconds": -1, "microseconds": -1}, "event": "VNC_CONNECTED", "data": {"a": "\\u00e4"}}\r
+
+                """.utf8))
+        guard case .reply(query, .status(let status)) = news.first else {
+            Issue.record("\(news)")
+            return
+        }
+        #expect(!status.isRunning && status.word == "paused" && status.staysStopped)
+        #expect(
+            news.dropFirst() == [.event(.stopped), .reply(id: stop, .done([:])), .event(.other("VNC_CONNECTED"))])
+    }
+
+    @Test(arguments: [
+        ("STOP", MonitorEvent.stopped), ("RESUME", .resumed), ("SHUTDOWN", .shutdown), ("RESET", .reset),
+        ("SUSPEND", .suspended), ("WAKEUP", .woken), ("stop", .other("stop")),
+    ])
+    func eventsAreKnownByTheirName(_ name: String, _ event: MonitorEvent) throws {
+        var conversation = try MonitorConversation.ready()
+        #expect(try conversation.hear("{\"event\": \"\(name)\"}") == [.event(event)])
+    }
+
+    /// QEMU's unsigned numbers go up to 2^64 - 1, a guest's panic carries such.
+    @Test func anEventWithANumberBeyond64BitsIsTaken() throws {
+        var conversation = try MonitorConversation.ready()
+        let line = #"{"event": "GUEST_PANICKED", "data": {"info": {"arg1": 18446744073709551615, "arg2": 1e999}}}"#
+        #expect(try conversation.hear(line) == [.event(.other("GUEST_PANICKED"))])
+    }
+
+    @Test(arguments: [
+        ("running", false), ("paused", true), ("prelaunch", true), ("preconfig", true), ("io-error", true),
+        ("internal-error", true), ("guest-panicked", true), ("watchdog", true), ("shutdown", true),
+        ("postmigrate", true), ("debug", true), ("suspended", false), ("inmigrate", false), ("finish-migrate", false),
+        ("save-vm", false), ("restore-vm", false), ("colo", false), ("newly-invented", false),
+    ])
+    func onlyALastingStateStaysStopped(_ word: String, _ stays: Bool) throws {
+        var conversation = try MonitorConversation.ready()
+        let id = conversation.send(.queryStatus).id
+        let isRunning = word == "running"
+        let news = try conversation.hear(
+            "{\"id\": \(id), \"return\": {\"running\": \(isRunning), \"status\": \"\(word)\"}}")
+        guard case .reply(_, .status(let status)) = news.first else {
+            Issue.record("\(news)")
+            return
+        }
+        #expect(status.isRunning == isRunning)
+        #expect(status.staysStopped == stays)
+    }
+
+    @Test func jsonOverSeveralLinesIsOneMessage() throws {
+        var conversation = MonitorConversation()
+        let pretty = "{\n    \"QMP\": {\n        \"version\": {\n        }, \"package\": \"}\\\"{\"\n    }\n}\n"
+        #expect(try conversation.receive(Array(pretty.utf8)) == [.greeted(version: nil)])
+    }
+
+    @Test func newsAreTheSameHoweverTheBytesAreCut() throws {
+        let stream = Array(
+            (greeting
+                + "\r\n\r\n{\"return\": {}, \"id\": 1}\r\n{\"event\": \"STOP\", \"data\": {\"t\": \"\\u00e9 é\"}}\n")
+                .utf8)
+        let whole: [MonitorNews] = [.greeted(version: "7.2.22"), .ready, .event(.stopped)]
+        for first in 0...stream.count {
+            var conversation = MonitorConversation()
+            _ = conversation.send(.capabilities)
+            var news = try conversation.receive(stream[..<first])
+            news += try conversation.receive(stream[first...])
+            #expect(news == whole, "cut at \(first)")
+        }
+    }
+}

@@ -31,15 +31,12 @@ let package = Package(
         .target(name: "DiskNames", dependencies: ["Platform"]),
         .target(name: "HostConfiguration", dependencies: ["Configuration", "Platform"]),
         .target(name: "GuestDirectory", dependencies: ["ControlProtocol", "DiskNames", "Platform"]),
-<<<<<<< HEAD
         .target(
             name: "HostChecks",
             dependencies: [
                 "ControlProtocol", "DiskNames", "GuestDirectory", "Leases", "Platform", "SanlockLeases",
             ]),
-=======
         .target(name: "QEMUMonitor", dependencies: ["ControlProtocol"]),
->>>>>>> 829f30e7324239879c3e48bcbb4647b7abb8be08
         .target(name: "Supervision", dependencies: ["Leases"]),
         .target(
             name: "SupervisorRuntime",

@@ -31,7 +31,7 @@ public struct DaemonSight: Sendable {
         user = ProcessUser(of: daemon.pid) ?? ProcessUser(user: daemon.user, group: daemon.group, groups: [])
         hostName = daemon.hostName
         isToUseWatchdog = daemon.isToUseWatchdog
-        graceSeconds = Int(daemon.graceSeconds)
+        graceSeconds = Int(exactly: daemon.graceSeconds.rounded()) ?? 40
         workerThreads = (daemon.value(of: "-t") ?? daemon.setting("max_worker_threads")).flatMap { Int($0) }
     }
 

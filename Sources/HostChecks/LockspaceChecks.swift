@@ -1,5 +1,5 @@
 import ControlProtocol
-import Glibc
+import Leases
 import Platform
 import SanlockLeases
 
@@ -60,17 +60,22 @@ struct LockspaceFacts: Equatable, Sendable {
         } catch {
             teller.tell("unreadable", error.message)
         }
-        if let slot = hostId.flatMap(sight.slot(of:)) {
-            teller.tell("slotIoSeconds", .number(slot.ioSeconds))
-            teller.tell("slotTimestamp", .integer(Int64(clamping: slot.timestamp)))
-            teller.tell("slotGeneration", .integer(Int64(clamping: slot.generation)))
-        }
+        collectSlot(sight, hostId: hostId, teller)
         if let clash = sight.clash() { teller.tell("clash", "\(clash.hostName), at \(clash.time)") }
         guard let leases = try? sight.leases(within: 2) else { return }
         teller.tell("faults", leases.faults)
         teller.tell("tooSmall", leases.tooSmall)
         teller.tell("seen", .integer(Int64(leases.seen)))
         teller.tell("leases", .integer(Int64(leases.count)))
+    }
+
+    /// Of all that, this host's slot alone.
+    static func collectSlot(_ sight: LeaseDirectorySight, hostId: UInt64?, _ teller: Teller) {
+        if let slot = hostId.flatMap(sight.slot(of:)) {
+            teller.tell("slotIoSeconds", .number(slot.ioSeconds))
+            teller.tell("slotTimestamp", .integer(Int64(clamping: slot.timestamp)))
+            teller.tell("slotGeneration", .integer(Int64(clamping: slot.generation)))
+        }
     }
 
     // MARK: - Judgements
@@ -148,12 +153,23 @@ struct LockspaceFacts: Equatable, Sendable {
                     + "again")
         }
         let io = joined.ioTimeoutSeconds ?? slotIoSeconds ?? 10
-        // The daemon knows of the renewal before the last one; the slot is the last one.
-        let known = joined.renewedSeconds.map { $0 + 2 * io }
-        guard let renewed = isRead ? slotTimestamp.map(Double.init) : known else {
+        guard let age = renewalAgeSeconds(of: joined, ioTimeoutSeconds: io, now: now) else {
             return .ok(.lockspace, "joined as host id \(joined.hostId) a moment ago, not renewed yet")
         }
-        return renewalCheck(joined, age: max(0, now - renewed), io)
+        return renewalCheck(joined, age: age, io)
+    }
+
+    /// How long ago this host renewed last; nil where it can't be told.
+    ///
+    /// This host's slot has the last renewal. Where it can't be read, the daemon tells of the one before.
+    ///
+    /// - Parameter now: seconds of CLOCK_MONOTONIC when the daemon was asked.
+    func renewalAgeSeconds(of joined: DaemonSight.Membership, ioTimeoutSeconds io: Double, now: Double) -> Double? {
+        if let slotTimestamp, slotTimestamp != 0, isOwnSlot(joined) { return max(0, now - Double(slotTimestamp)) }
+        let known = LockspaceState(
+            name: LeaseDirectorySight.lockspaceName, hostId: joined.hostId, hostName: nil, ioTimeoutSeconds: io,
+            shownRenewalSeconds: joined.renewedSeconds)
+        return known.renewalAgeSeconds(now: now)
     }
 
     private func renewalCheck(_ joined: DaemonSight.Membership, age: Double, _ io: Double) -> Check {
@@ -175,7 +191,11 @@ struct LockspaceFacts: Equatable, Sendable {
 
     // What the daemon knows of its own slot it has read there.
     private func isInPlace(_ joined: DaemonSight.Membership) -> Bool {
-        guard file == .whole, let slotTimestamp, slotTimestamp != 0, let slotGeneration else { return false }
+        file == .whole && slotTimestamp != 0 && isOwnSlot(joined)
+    }
+
+    private func isOwnSlot(_ joined: DaemonSight.Membership) -> Bool {
+        guard let slotTimestamp, let slotGeneration else { return false }
         if let generation = joined.generation, generation != 0, Int64(clamping: generation) != slotGeneration {
             return false
         }

@@ -53,3 +53,16 @@ public struct ProcessUser: Equatable, Sendable {
         return kind.mode & 0o002 != 0
     }
 }
+
+extension ProcessIdentity {
+    /// When it was started, in seconds since 1970, by the wall clock of now.
+    public var startSeconds: Double {
+        var sinceBoot = timespec()
+        clock_gettime(CLOCK_BOOTTIME, &sinceBoot)
+        let now = Clock.wallTime()
+        let boot =
+            Double(now.seconds) + Double(now.milliseconds) / 1000 - Double(sinceBoot.tv_sec)
+            - Double(sinceBoot.tv_nsec) / 1e9
+        return boot + Double(startTime) / Double(max(1, sysconf(Int32(_SC_CLK_TCK))))
+    }
+}

@@ -11,6 +11,9 @@ public struct LeaseDirectorySight: Sendable {
         self.settings = settings
     }
 
+    /// The lockspace of automatic leases.
+    public static let lockspaceName = LeaseName.lockspace
+
     /// The lockspace's file.
     public var lockspacePath: String { settings.lockspacePath }
 

@@ -50,9 +50,9 @@ import Testing
         var unread = LockspaceFacts()
         unread.end = .silent
         // What the daemon knows is the renewal before the last one.
-        #expect(state(joined(renewed: 80), unread, now: 141) == .ok)
-        #expect(state(joined(renewed: 80), unread, now: 142) == .warning)
-        #expect(state(joined(renewed: 80), unread, now: 180) == .failed)
+        #expect(state(joined(renewed: 80), unread, now: 124) == .ok)
+        #expect(state(joined(renewed: 80), unread, now: 125) == .warning)
+        #expect(state(joined(renewed: 80), unread, now: 160) == .failed)
         #expect(state(joined(renewed: nil), unread, now: 180) == .ok)
     }
 

@@ -97,7 +97,7 @@ struct GuestUserFacts: Equatable, Sendable {
     var check: Check {
         guard !powerful.isEmpty else {
             return .ok(
-                .guestUsers, count == 0 ? "no guest runs" : "\(count) guests, none of which could open sanlock's socket"
+                .guestUsers, count == 0 ? "no guest runs" : "none of \(count) running could open sanlock's own socket"
             )
         }
         return .warning(

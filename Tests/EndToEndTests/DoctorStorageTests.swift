@@ -68,6 +68,9 @@ import Testing
                 }
             }
             #expect(Set(FileManager.default.subpaths(atPath: stage.leases) ?? []) == before)
+            try eventually(within: 10, every: 200, "renewals again") {
+                try station.diagnosis().states["lockspace"] == "ok"
+            }
             try station.diagnosis().expectGood()
         }
     }

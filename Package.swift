@@ -59,7 +59,7 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
-        .target(name: "TestSupport", path: "Tests/TestSupport"),
+        .target(name: "TestSupport", path: "Tests/TestSupport", exclude: ["writer.s"]),
         .executableTarget(name: "ProbeGuest", path: "Tests/ProbeGuest"),
         .testTarget(name: "EmulatorCommandLineTests", dependencies: ["EmulatorCommandLine"]),
         .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),

@@ -56,13 +56,17 @@ public struct LockspaceState: Equatable, Sendable {
         // Where nothing was seen yet, the leases were taken a moment ago.
         let age = now - (shownRenewalSeconds ?? now - 2 * ioTimeoutSeconds)
         let period = 2 * ioTimeoutSeconds
-        let next = shownRenewalSeconds == nil ? period : 2 * period + 3 - age
+        // Once a period; and when the next renewal should show, so that one that is merely due isn't taken for one that fails.
+        let next = shownRenewalSeconds == nil ? period : min(period, 2 * period + 3 - age)
         return LeaseDeadlines(
-            nextLookSeconds: min(max(next, ioTimeoutSeconds / 2), period + 3),
+            nextLookSeconds: max(next, ioTimeoutSeconds / 2),
             warningSeconds: max(0, 3 * period + 2 - age),
             failureSeconds: max(0, period + 8.5 * ioTimeoutSeconds + 2 - age),
             endSeconds: max(0, 8 * ioTimeoutSeconds + graceSeconds - LockspaceState.marginSeconds - age))
     }
+
+    /// The longest time between two looks at leases, in seconds.
+    public static func longestLookSeconds(ioTimeoutSeconds: Double) -> Double { 2 * ioTimeoutSeconds + 1 }
 
     /// How long before the daemon's SIGKILL the guest's death is certain. Killing takes milliseconds.
     private static let marginSeconds = 5.0

@@ -66,7 +66,7 @@ public struct MonitorStatus: Sendable, Equatable {
     /// Not so with the words that stand for something passing: a guest that is `suspended` (asleep) is woken by its clock, a
     /// key or a packet; one in `finish-migrate`, `save-vm`, `restore-vm` or `colo` goes on when that is over; `inmigrate`
     /// starts with the end of the migration, unless it was stopped. With a word that isn't known here, nothing is known. See docs/decisions/qmp.md.
-    public var staysStopped: Bool { !isRunning && Self.lastingWords.contains(word) }
+    public var staysStopped: Bool { Self.lastingWords.contains(word) }
 
     private static let lastingWords: Set<String> = [
         "paused", "prelaunch", "preconfig", "io-error", "internal-error", "guest-panicked", "watchdog", "shutdown",

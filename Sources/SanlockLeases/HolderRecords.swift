@@ -59,6 +59,41 @@ struct HolderRecords {
         return disks
     }
 
+    /// What a record says of its writer, whether or not the lease bears it out.
+    struct Claim {
+        let holder: LeaseHolder
+        /// Which stay of its host in the lockspace it was written in; nil: it doesn't know.
+        let generation: UInt64?
+        /// The version that the lease had; nil of a shared one.
+        let version: UInt64?
+    }
+
+    /// The record of an exclusive holder other than this process, if it names this disk.
+    func claim(on request: LeaseRequest) -> Claim? {
+        claim(path(ofExclusive: request), request)
+    }
+
+    /// The records of all holders other than this process that name this disk.
+    func claims(on request: LeaseRequest) -> [Claim] {
+        let shared = ((try? Files.names(in: settings.recordDirectory)) ?? []).filter {
+            $0.hasPrefix("\(request.resource.name).") && $0 != "\(request.resource.name).json"
+        }
+        let paths = [path(ofExclusive: request)] + shared.map { "\(settings.recordDirectory)/\($0)" }
+        return paths.compactMap { claim($0, request) }
+    }
+
+    private func claim(_ path: String, _ request: LeaseRequest) -> Claim? {
+        guard let record = read(path), names(record, request) else { return nil }
+        let holder = holder(record)
+        guard let hostId = holder.hostId, hostId != settings.hostId || holder.pid != getpid() else { return nil }
+        return Claim(holder: holder, generation: number(record["generation"]), version: number(record["lver"]))
+    }
+
+    private func number(_ value: JSON?) -> UInt64? {
+        guard case .integer(let number) = value else { return nil }
+        return UInt64(exactly: number)
+    }
+
     /// Whether there is the record of an exclusive holder, whatever it is worth.
     func hasRecord(of request: LeaseRequest) -> Bool {
         ((try? Files.kind(of: path(ofExclusive: request))) ?? nil) != nil

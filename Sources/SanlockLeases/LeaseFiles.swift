@@ -109,6 +109,11 @@ struct LeaseFiles {
         try Files.makeDirectory(settings.recordDirectory, mode: 0o755)
     }
 
+    /// Whether nothing has a lease's path.
+    func isMissing(_ request: LeaseRequest) -> Bool {
+        ((try? Files.kind(of: request.resource.path)) ?? nil) == nil
+    }
+
     // MARK: - Making
 
     /// Makes a file, unless something has its name.

@@ -43,7 +43,7 @@ extension SanlockDriver {
             section = nil
         }
         var joins = 0
-        let deadline = Clock.monotonicSeconds() + SanlockDriver.makingSeconds
+        var deadline = Clock.monotonicSeconds() + SanlockDriver.makingSeconds
         while true {
             do throws(RefusedLease) {
                 return try take(requests)
@@ -55,12 +55,16 @@ extension SanlockDriver {
                     joins += 1
                     try membership.join(progress: progress)
                 case .leaseFileMissing where Clock.monotonicSeconds() < deadline:
-                    for request in automatic { try files.make(files.lease(request)) }
+                    for request in automatic where files.isMissing(request) {
+                        deadline += awaitHolders(of: request, progress)
+                        try files.make(files.lease(request))
+                    }
                 case .leaseFileMissing:
                     throw LeaseFailure(
                         .beingReleased, request: error.request,
                         detail: "its lease file is removed again and again (\(error.code.symbol))")
                 case .leaseFileUnusable where error.code.isUnformatted && Clock.monotonicSeconds() < deadline:
+                    deadline += awaitHolders(of: error.request, progress)
                     try mend(error.request, section, progress)
                 default:
                     throw failure(error)

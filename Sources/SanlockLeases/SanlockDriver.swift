@@ -11,7 +11,7 @@ public final class SanlockDriver: LeaseDriver {
     let files: LeaseFiles
     let membership: LockspaceMembership
     let owners: LeaseOwners
-    private let records: HolderRecords
+    let records: HolderRecords
     let pid: Int32
     private let notice: SanlockNotice?
     let socket = Mutex<Int32?>(nil)
@@ -48,6 +48,7 @@ public final class SanlockDriver: LeaseDriver {
             _ = fcntl(socket, F_SETFD, FD_CLOEXEC)
             if let notice { try SanlockCalls.notify(on: socket, by: notice.program, notice.arguments) }
             try SanlockCalls.restrict(socket)
+            asked.withLock { $0 = [] }
             self.socket.withLock { last in
                 if let last { close(last) }
                 last = socket
@@ -75,12 +76,14 @@ public final class SanlockDriver: LeaseDriver {
             if !membership.isJoined() { try membership.join(progress: progress) }
             try membership.checkOwnSlot()
         }
+        let held: [HeldLease]
         do throws(RefusedLease) {
-            return try take(requests)
+            held = try take(requests)
         } catch {
             try? releaseAll()
-            return try acquireWithCare(requests, automatic, after: error, progress)
+            held = try acquireWithCare(requests, automatic, after: error, progress)
         }
+        return try awaitOthers(held, progress)
     }
 
     /// Writes the records of automatic leases.
@@ -97,7 +100,7 @@ public final class SanlockDriver: LeaseDriver {
     public func releaseAll() throws(LeaseFailure) {
         let requests = asked.withLock { asked in
             defer { asked = [] }
-            return asked
+            return asked.enumerated().filter { index, one in !asked[..<index].contains(one) }.map(\.element)
         }
         var failure: SanlockCode?
         for some in SanlockDriver.calls(for: requests) {

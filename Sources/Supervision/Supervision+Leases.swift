@@ -34,13 +34,9 @@ extension Supervision {
         return actions
     }
 
-    private static let watchTimers: [Action] = [
-        .cancelTimer(.leaseLook), .cancelTimer(.renewalWarning), .cancelTimer(.renewalFailure),
-    ]
-
     mutating func announceLoss() -> [Action] {
         defer { isLossAnnounced = true }
-        return isLossAnnounced ? [] : Supervision.watchTimers + [.announceLeaseLoss]
+        return isLossAnnounced ? [] : [.announceLeaseLoss]
     }
 
     /// The leases are lost under a guest that runs: what is done is the guest's policy.

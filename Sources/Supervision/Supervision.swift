@@ -43,7 +43,7 @@ public struct Supervision: Equatable, Sendable {
         public var pauses = false
         /// How long that may take where others may have the leases already. The guest has to be still or dead within a
         /// second.
-        public var urgentPauseSeconds = 0.7
+        public var urgentPauseSeconds = 0.55
         /// How long it must stand before it is known that a monitor which is gone comes back.
         public var monitorSeconds = 1.0
         /// When something has to be done about leases that were just taken; nil: there are none to look after.
@@ -257,7 +257,8 @@ extension Supervision {
         case .timerFired(.orphanPass):
             return [.killOrphans, .startTimer(.orphanPass, seconds: Supervision.orphanPassSeconds)]
         case .leaseConnectionLost:
-            state = .rescuing(.leaseLost)
+            isConnected = false
+            if !isLossAnnounced { state = .rescuing(.leaseLost) }
             return announceLoss()
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
             .guestSuspended, .guestEnded, .keeperEnded, .stopRequested, .killRequested, .timerFired, .leasesReleased,

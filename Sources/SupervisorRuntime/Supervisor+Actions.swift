@@ -130,12 +130,17 @@ extension Supervisor {
         openMonitor()
     }
 
-    // Of leases that were lost, and not given back, others have to hear whose they were.
+    // A lease that is lost, and can't be given back, keeps its record: others have to hear whose it was. And a record may be on
+    // storage that hangs: then the leases go first, and this thread hangs afterwards.
     private func releaseLeases() {
-        let isGone = leaseState == .lost && leaseConnection == nil
-        worker.perform { [driver, leases] in
-            if !isGone { driver.removeRecords(leases) }
+        worker.perform { [driver, leases, leaseState] in
+            if leaseState != .lost { driver.removeRecords(leases) }
             return .released(Result { () throws(LeaseFailure) in try driver.releaseAll() })
+        }
+        guard leaseState == .lost, !areLeasesAdrift else { return }
+        worker.perform { [driver, leases] in
+            driver.removeRecords(leases)
+            return .nothing
         }
     }
 

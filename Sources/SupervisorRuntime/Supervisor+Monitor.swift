@@ -68,6 +68,8 @@ final class GuestMonitor {
     /// Whether it has ever confirmed that it is one.
     var wasReady = false
     var attempts = 0
+    /// When it confirmed that on this connection.
+    var readySeconds = 0.0
     /// Whether the guest is to stand still, and hasn't been asked yet.
     var wantsPause = false
     /// Whether it ran when it was stopped; one that its own manager had stopped isn't ours to continue.
@@ -85,8 +87,10 @@ extension Supervisor {
     private static var monitorPatienceSeconds: Double { 10 }
     /// For how long the guest must not have written.
     private static var evidenceSeconds: Double { 0.1 }
+    /// How often that is looked at while it stands still without its leases.
+    private static var pausedEvidenceSeconds: Double { 0.25 }
 
-    private var isPausingOrPaused: Bool {
+    var isPausingOrPaused: Bool {
         switch supervision.state {
         case .pausing, .paused: true
         case .acquiring, .starting, .running, .stopping, .rescuing, .releasing, .finished: false
@@ -101,6 +105,11 @@ extension Supervisor {
         }
         if monitor.attempts == 0, !monitor.wasReady {
             loop.start(.monitorSilent, seconds: Supervisor.monitorPatienceSeconds)
+            if plan.settings.pauses, child.flatMap(StorageWrites.bytes) == nil {
+                note(
+                    .warning,
+                    "how much the guest writes can't be seen (/proc/PID/io): should its leases be lost, it is ended, not stopped")
+            }
         }
         monitor.attempts += 1
         do throws(SystemError) {
@@ -157,8 +166,9 @@ extension Supervisor {
         loop.forget(connection.descriptor.number, identity: connection.identity)
         monitor.connection = nil
         monitor.questions = [:]
-        loop.cancel(.evidence)
+        if case .pausing = supervision.state { loop.cancel(.evidence) }
         if monitor.wasReady { note(.info, "the guest's monitor: \(why)") }
+        if Clock.monotonicSeconds() - monitor.readySeconds > Supervisor.monitorPatienceSeconds { monitor.attempts = 0 }
         if case .pausing = supervision.state { monitor.wantsPause = true }
         handle(.monitorLost)
         tryMonitorAgain()
@@ -176,7 +186,7 @@ extension Supervisor {
         case .greeted: ask(.capabilities, nil)
         case .ready:
             monitor.wasReady = true
-            monitor.attempts = 0
+            monitor.readySeconds = Clock.monotonicSeconds()
             loop.cancel(.monitorSilent)
             if monitor.wantsConnection { shareWithMonitor() }
             if monitor.wantsPause { return stopGuest() }
@@ -238,13 +248,24 @@ extension Supervisor {
 
     /// The monitor's word is held against the kernel's count.
     func lookForWrites() {
-        guard case .pausing = supervision.state else { return }
         let written = child.flatMap(StorageWrites.bytes)
-        guard written == monitor.writtenBytes else {
-            monitor.writtenBytes = written
-            return loop.start(.evidence, seconds: Supervisor.evidenceSeconds)
+        switch supervision.state {
+        case .pausing:
+            // What the kernel doesn't tell is no evidence.
+            guard let written, written == monitor.writtenBytes else {
+                monitor.writtenBytes = written
+                return loop.start(.evidence, seconds: Supervisor.evidenceSeconds)
+            }
+            settleDisks()
+        case .paused(.goingOn): break
+        case .paused:
+            guard let written, written != monitor.writtenBytes else {
+                return loop.start(.evidence, seconds: Supervisor.pausedEvidenceSeconds)
+            }
+            note(.error, "the guest, which stands still without its leases, has written to storage: it is killed")
+            handle(.guestWentOn)
+        case .acquiring, .starting, .running, .stopping, .rescuing, .releasing, .finished: break
         }
-        settleDisks()
     }
 
     // What an emulator was told not to flush (cache=unsafe) is the kernel's to write, whenever it likes.
@@ -261,6 +282,7 @@ extension Supervisor {
     func disksSettled(_ failure: SystemError?) {
         guard case .pausing = supervision.state else { return }
         if let failure { return failPause("its disk's writes can't be waited for: \(failure.message)") }
+        loop.start(.evidence, seconds: Supervisor.pausedEvidenceSeconds)
         handle(.guestPaused)
     }
 

@@ -72,6 +72,8 @@ public final class Supervisor<Driver: LeaseDriver> {
     var orphanPasses = 0
     var leases: [HeldLease] = []
     var leaseState = WireLease.State.held
+    /// Whether they went with a connection that was lost: nobody can tell when they are free.
+    var areLeasesAdrift = false
     /// What was seen of the loss, for people.
     var lossDetail = ""
     let watch = LeaseWatch()
@@ -156,6 +158,7 @@ public final class Supervisor<Driver: LeaseDriver> {
             guard !seen.isDisjoint(with: .hungUp) else { return }
             loop.forget(number, identity: identity)
             leaseConnection = nil
+            areLeasesAdrift = areLeasesAdrift || !leases.isEmpty && leaseState != .released
             lossDetail = "the sanlock daemon closed the connection: it has ended"
             handle(.leaseConnectionLost)
         case .worker:
@@ -208,6 +211,7 @@ extension Supervisor {
                 emit(.acquired, [.init("leases", String(held.count))])
             } else {
                 leaseState = .held
+                areLeasesAdrift = false
                 writeRecords()
             }
             handle(.leasesTaken)
@@ -229,9 +233,10 @@ extension Supervisor {
             writeState()
         case .released(.success):
             if case .paused = supervision.state { leaseState = .released }
-            handle(.leasesReleased(free: true))
+            handle(.leasesReleased(free: !areLeasesAdrift))
         case .released(.failure(let failure)):
             note(.error, "\(failure.detail)")
+            areLeasesAdrift = true
             handle(.leasesReleased(free: false))
         case .settled(let failure):
             disksSettled(failure)
@@ -365,6 +370,9 @@ extension Supervisor {
         if case .acquiring = supervision.state {
             let isForGuest = signal.number == SIGUSR1 || signal.number == SIGUSR2
             if !isForGuest, !plan.start.caller.ignores(signal.number) { handle(.interrupted(signal: signal.number)) }
+        } else if isPausingOrPaused, signal.number != SIGUSR1, signal.number != SIGUSR2 {
+            // Passed on, it would have the emulator end in good order, and write to disks that may be somebody else's.
+            handle(.stopRequested(timeoutSeconds: plan.stopTimeoutSeconds))
         } else if !signal.isFromKernel || signal.number == SIGHUP && getsid(0) == getpid() {
             // The terminal's own have reached the guest already; but a hang-up goes to the session's leader alone.
             keeper?.send(signal: signal.number)

@@ -127,7 +127,7 @@ func keeperOf(_ supervisor: pid_t) throws -> ProcessIdentity? {
     }
 }
 
-/// A client on another host that asks for a lease again and again, a thousand times a second, until it gets it.
+/// A client on another host that asks for a lease again and again, each millisecond, until it gets it.
 ///
 /// It tells when, so that a lease that was free too early shows. libsanlock is asked directly: a supervisor's own start
 /// would blur the moment by its duration.
@@ -149,16 +149,17 @@ struct LeaseHunter {
             if code == 0: break
             if first: print("hunting %d" % code, flush=True)
             first = False
-            time.sleep(0.001)
+            time.sleep(float(sys.argv[2]) / 1000)
         print("got %d" % time.monotonic_ns(), flush=True)
         time.sleep(60)
         """
 
     /// Starts to hunt on host 2; returns once the lease was refused for the first time.
-    init(_ stage: KillStage) throws {
+    init(_ stage: KillStage, everyMilliseconds: Int = 1) throws {
         self.stage = stage
         program = try stage.hosts.scratch.start(
-            stage.hosts.second.program("python3", ["-c", Self.script, try stage.hosts.leaseText(stage.disk)]))
+            stage.hosts.second.program(
+                "python3", ["-c", Self.script, try stage.hosts.leaseText(stage.disk), "\(everyMilliseconds)"]))
         try program.waitForOutput("hunting")
     }
 

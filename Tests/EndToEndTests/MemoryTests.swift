@@ -66,9 +66,8 @@ import TestSupport
     }
 
     @Test func anIdleGuestWakesNobody() throws {
-        let hosts = try TwoHosts.shared
         try ControlDesk.with { desk in
-            let guest = try desk.start("idle", disks: [try hosts.disk()])
+            let guest = try desk.start("idle")
             let connection = try ControlConnection(guest.control)
             try connection.send("Monitor", more: true)
             _ = try connection.receive()
@@ -76,6 +75,24 @@ import TestSupport
             let before = try wakeUps(of: guest)
             pause(milliseconds: 10_000)
             #expect(try wakeUps(of: guest) == before)
+        }
+    }
+
+    /// A look at the leases a renewal period (2 s here), for which the loop wakes twice, and the looking thread a few times:
+    /// once for the job, and once for each of the daemon's answers.
+    @Test func aGuestWithALeaseWakesForAnOccasionalLook() throws {
+        let hosts = try TwoHosts.shared
+        try ControlDesk.with { desk in
+            let guest = try desk.start("looking", disks: [try hosts.disk()])
+            pause(milliseconds: 3000)
+            let before = try wakeUps(of: guest)
+            pause(milliseconds: 10_000)
+            let after = try wakeUps(of: guest)
+            let counts = try after.map { thread, count in count - (try #require(before[thread])) }.sorted()
+            // Keeper and idle worker sleep; the loop and the looking thread don't.
+            #expect(counts.dropLast(2).allSatisfy { $0 == 0 }, "\(counts)")
+            #expect(counts.suffix(2).allSatisfy { $0 > 0 }, "\(counts)")
+            #expect(counts.suffix(2).reduce(0, +) <= 6 * 12, "\(counts)")
         }
     }
 

@@ -25,6 +25,8 @@ static const char usage[] =
     "       ProbeGuest log-signals [SECONDS [END-SIGNAL]]\n"
     "       ProbeGuest write FILE ID [MILLISECONDS]\n"
     "       ProbeGuest claim FILE ID SECONDS | watch FILE SECONDS\n"
+    "       ProbeGuest monitor BEHAVIOUR[=MILLISECONDS] SOCKET DISK [LIFETIME]\n"
+    "       ProbeGuest faultfs DIRECTORY MOUNTPOINT\n"
     "       ProbeGuest hostile MODE[,MODE...] PIDFILE [LIFETIME]\n"
     "       ProbeGuest launch [OPTION...] -- COMMAND [ARG...]\n";
 
@@ -183,8 +185,11 @@ int main(int argc, char **argv) {
     }
     if (strcmp(mode, "claim") == 0 && first && second && third) return claimDisk(first, second, atof(third));
     if (strcmp(mode, "watch") == 0 && first && second) return claimDisk(first, NULL, atof(second));
+    if (strcmp(mode, "faultfs") == 0 && first && second) return faultFileSystem(first, second);
     if (strcmp(mode, "hostile") == 0 && first && second)
         return hostile(first, second, third ? atof(third) : defaultLifetimeSeconds);
+    if (strcmp(mode, "monitor") == 0 && first && second && third)
+        return monitor(first, second, third, argc > 5 ? atof(argv[5]) : defaultLifetimeSeconds);
     if (strcmp(mode, "launch") == 0) return launch(argc - 2, argv + 2);
     fputs(usage, stderr);
     return 2;

@@ -13,18 +13,32 @@ import Testing
             .guestFailedToStart(step: "exec", number: 2), .guestAdopted, .guestSuspended(signal: 20),
             .guestEnded(.exited(status: 0)), .guestEnded(.died(signal: 9)), .keeperEnded, .orphansGone,
             .leaseConnectionLost, .stopRequested(timeoutSeconds: 1), .interrupted(signal: 2), .killRequested,
-            .leasesReleased(free: true), .leasesReleased(free: false),
+            .leasesReleased(free: true), .leasesReleased(free: false), .leasesSeen(deadlines), .lookUrged,
+            .leasesLost(endSeconds: 0), .leasesLost(endSeconds: 30), .guestPaused, .pauseFailed, .guestWentOn,
+            .monitorLost, .leasesRefused(LeaseFailure(.wrongVersion, detail: ""), nowSeconds: 1),
         ] + Timer.allCases.map(Event.timerFired)
+
+    static let deadlines = LeaseDeadlines(
+        nextLookSeconds: 2, warningSeconds: 6, failureSeconds: 9, endSeconds: 43)
 
     /// Every state that some sequence of events leads to, with the sequence.
     static func reachable(_ settings: Supervision.Settings) -> [(guest: Supervision, path: [Event])] {
+        if settings.pauses { return ofPausing }
+        return settings.daemonizes ? ofDaemonizing : ofPlain
+    }
+
+    private static let ofPlain = findAll(settings[0])
+    private static let ofDaemonizing = findAll(settings[1])
+    private static let ofPausing = findAll(settings[2])
+
+    private static func findAll(_ settings: Supervision.Settings) -> [(guest: Supervision, path: [Event])] {
         var found: [(guest: Supervision, path: [Event])] = [(Supervision(settings: settings), [])]
         var next = 0
         while next < found.count {
             let (guest, path) = found[next]
             next += 1
             // The number of attempts grows without end and changes nothing but a pause.
-            if path.count > 8 { continue }
+            if case .acquiring(let acquiring) = guest.state, acquiring.attempts > 1 { continue }
             for event in events {
                 var after = guest
                 _ = after.handle(event)
@@ -37,7 +51,15 @@ import Testing
     static let settings = [
         Supervision.Settings(daemonizes: false, waitSeconds: 0, attemptSeconds: 1),
         Supervision.Settings(daemonizes: true, waitSeconds: 5, attemptSeconds: 1),
+        pausing,
     ]
+
+    static var pausing: Supervision.Settings {
+        var settings = Supervision.Settings(daemonizes: false, waitSeconds: 0, attemptSeconds: 1)
+        settings.pauses = true
+        settings.firstDeadlines = deadlines
+        return settings
+    }
 
     @Test(arguments: settings)
     func noLeaseIsReleasedWhileSomethingOfTheGuestMayLive(_ settings: Supervision.Settings) {
@@ -45,6 +67,7 @@ import Testing
             for event in Self.events {
                 var after = guest
                 let actions = after.handle(event)
+                if actions.contains(.giveLeasesBack) { #expect(event == .guestPaused, "after \(path)") }
                 guard actions.contains(.releaseLeases) else { continue }
                 let isProof =
                     switch event {
@@ -53,6 +76,36 @@ import Testing
                     }
                 #expect(isProof, "released on \(event) after \(path)")
             }
+        }
+    }
+
+    @Test func guestThatStandsStillGoesOnOnlyByItsLeases() {
+        for (guest, path) in Self.reachable(Self.pausing) {
+            for event in Self.events {
+                var after = guest
+                let actions = after.handle(event)
+                if actions.contains(.resumeGuest), guest.state != .paused(.goingOn) {
+                    #expect(event == .leasesTaken && guest.state == .paused(.taking), "\(event) after \(path)")
+                }
+                if actions.contains(.retakeLeases) {
+                    #expect(after.state == .paused(.taking), "\(event) after \(path)")
+                }
+            }
+        }
+    }
+
+    /// Without its leases it may be paused or dying, and nothing else.
+    @Test func guestThatGoesOnWithoutItsLeasesIsKilled() {
+        for (guest, path) in Self.reachable(Self.pausing) {
+            guard case .paused(let step) = guest.state, step != .goingOn else { continue }
+            for event in [Event.guestWentOn, .timerFired(.monitor)] {
+                var after = guest
+                #expect(after.handle(event).contains(.killGuest), "\(event) after \(path)")
+            }
+            var after = guest
+            // It isn't asked to end: ending, an emulator writes.
+            #expect(!after.handle(.stopRequested(timeoutSeconds: 5)).contains(.askGuestToStop), "after \(path)")
+            #expect(after.state == .stopping(Stopping(reason: .stopped, isKilling: true)), "after \(path)")
         }
     }
 
@@ -74,17 +127,46 @@ import Testing
             var after = guest
             let actions = after.handle(.leaseConnectionLost)
             switch guest.state {
-            case .starting, .running:
+            case .starting:
                 #expect(actions.contains(.killGuest), "after \(path)")
+            case .running, .paused(.goingOn):
+                let answer: Action = settings.pauses ? .pauseGuest : .killGuest
+                #expect(actions.contains(answer), "after \(path)")
+                if settings.pauses { #expect(actions.contains(.startTimer(.pause, seconds: 0.55)), "after \(path)") }
+            case .pausing:
+                #expect(actions.contains(.hastenTimer(.pause, seconds: 0.55)), "after \(path)")
+            case .paused:
+                #expect(actions.contains(.letKeeperWait(seconds: nil)), "after \(path)")
             case .stopping(let stopping):
-                #expect(stopping.reason == .leaseLost || actions.contains(.killGuest), "after \(path)")
+                let isDying = stopping.reason == .leaseLost && stopping.isKilling
+                #expect(isDying || actions.contains(.killGuest), "after \(path)")
             case .acquiring, .releasing:
                 #expect(actions.contains { if case .finish = $0 { true } else { false } }, "after \(path)")
             case .rescuing:
                 // What is left is being killed already.
-                #expect(after.state == .rescuing(.leaseLost), "after \(path)")
+                let wasLost = guest.isLossAnnounced
+                #expect(wasLost || after.state == .rescuing(.leaseLost), "after \(path)")
             case .finished:
                 #expect(actions.isEmpty, "after \(path)")
+            }
+        }
+    }
+
+    /// Leases that aren't renewed: the guest's end is set before the daemon's.
+    @Test(arguments: settings)
+    func leasesLostByAndByAreAnsweredInTime(_ settings: Supervision.Settings) {
+        for (guest, path) in Self.reachable(settings) {
+            var after = guest
+            let actions = after.handle(.leasesLost(endSeconds: 30))
+            switch guest.state {
+            case .running, .paused(.goingOn):
+                let limit: Action =
+                    settings.pauses ? .startTimer(.pause, seconds: 15) : .startTimer(.stop, seconds: 30)
+                #expect(actions.contains(limit), "after \(path)")
+                #expect(actions.contains(settings.pauses ? .pauseGuest : .askGuestToStop), "after \(path)")
+            case .stopping(let stopping):
+                #expect(stopping.isKilling || actions.contains(.hastenTimer(.stop, seconds: 30)), "after \(path)")
+            case .acquiring, .starting, .pausing, .paused, .rescuing, .releasing, .finished: break
             }
         }
     }
@@ -95,7 +177,7 @@ import Testing
             var after = guest
             let actions = after.handle(.killRequested)
             switch guest.state {
-            case .starting, .running: #expect(actions.contains(.killGuest), "after \(path)")
+            case .starting, .running, .pausing, .paused: #expect(actions.contains(.killGuest), "after \(path)")
             case .stopping(let stopping): #expect(stopping.isKilling || actions.contains(.killGuest), "after \(path)")
             case .acquiring, .rescuing, .releasing, .finished: break
             }
@@ -147,7 +229,16 @@ import Testing
                 case .rescuing:
                     if case .rescuing = guest.state { continue }
                     #expect(timers.contains(.orphanPass), "\(event) after \(path)")
-                case .acquiring, .starting, .running, .finished: break
+                case .pausing:
+                    if case .pausing = guest.state { continue }
+                    #expect(timers.contains(.pause), "\(event) after \(path)")
+                case .paused(.waiting): #expect(timers.contains(.nextAttempt), "\(event) after \(path)")
+                case .paused(.goingOn): #expect(timers.contains(.resume), "\(event) after \(path)")
+                case .running:
+                    if settings.firstDeadlines != nil {
+                        #expect(timers.contains(.renewalFailure), "\(event) after \(path)")
+                    }
+                case .paused, .acquiring, .starting, .finished: break
                 }
             }
         }

@@ -45,7 +45,11 @@ final class Minder: Sendable {
                 sleep 0.02
             done
             while read -r device place rest; do
-                case $place in "$directory"/*) umount -l "$place" ;; esac
+                case $place in "$directory"/*)
+                    fsfreeze -u "$place"
+                    umount -l "$place"
+                    ;;
+                esac
             done </proc/self/mounts
             rm -rf -- "$directory"
         done

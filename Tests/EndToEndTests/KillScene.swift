@@ -1,0 +1,183 @@
+import Foundation
+import TestSupport
+
+/// A guest that was brought into the phase of a cell and waits there for the blow.
+struct KillScene {
+    let cell: KillCell
+    let rules: KillRules
+    let stage: KillStage
+    let program: RunningProgram
+    /// The keeper; nil before there is one.
+    private(set) var keeper: ProcessIdentity?
+    /// The guest's processes, the first one first; before its exec what is going to be it.
+    private(set) var guest: [ProcessIdentity] = []
+    /// What a probe guest writes down.
+    let record: HostileRecord
+    /// Who has the lease on host 2 while it is waited for.
+    private(set) var holder: RunningProgram?
+    /// Who waits for it on host 2 while the guest has it.
+    private(set) var hunter: LeaseHunter?
+    private(set) var gate: ExecGate?
+
+    /// Starts a guest and brings it there. Everything that is started ends with the stage's scratch directory.
+    init(_ cell: KillCell, _ hosts: TwoHosts) throws {
+        let stage = try KillStage(hosts)
+        self.cell = cell
+        self.stage = stage
+        rules = KillRules(cell: cell)
+        record = HostileRecord(hosts.scratch.file("k\(stage.tag).pids"))
+        var options = ["--name", "guest", "--log-level", "critical"]
+        var modes = "timestamps,fork=1"
+        var probe = try Products.probe()
+        var emulator: [String]?
+        switch cell.phase {
+        case .acquiring:
+            try hosts.formatLease(stage.disk)
+            holder = try hosts.second.hold(try hosts.leaseText(stage.disk))
+            options += ["--wait", "100s"]
+        case .spawning:
+            let gate = try ExecGate(to: probe, at: hosts.scratch.file("k\(stage.tag).gate"))
+            self.gate = gate
+            probe = gate.path
+        case .stopping:
+            options += ["--stop-timeout", "100s"]
+            modes += ",ignore-signals"
+        case .paused:
+            let monitor = hosts.scratch.file("k\(stage.tag).qmp")
+            options += ["--qmp", monitor, "--on-lease-loss", "pause"]
+            emulator = QEMU.command(disks: [stage.disk], qmpSocket: monitor)
+        case .running:
+            break
+        }
+        if emulator == nil { options += ["--disk", stage.disk] }
+        let command = emulator ?? [probe, "hostile", modes, record.path, "100"]
+        var program = try stage.supervised(options, command)
+        program.inheritance.limits = [.init(resource: Int32(RLIMIT_CORE.rawValue), soft: 0, hard: 0)]
+        self.program = try hosts.scratch.start(program)
+        try reachPhase()
+    }
+
+    private mutating func reachPhase() throws {
+        switch cell.phase {
+        case .acquiring:
+            try awaitState("acquiring")
+            try eventually(within: 10, every: 20, "\(program) being known to the daemon: \(program.errors)") {
+                try stage.hosts.first.daemon.clientStatus().clients[program.pid] != nil
+            }
+            return
+        case .spawning:
+            let process = try eventuallyFound(within: 20, "the exec of \(cell): \(program.errors)") {
+                processes(descendingFrom: program.pid).first(where: ExecGate.holds)
+            }
+            guest = [process]
+        case .running:
+            guest = try awaitGuest()
+            try awaitState("running")
+        case .stopping:
+            guest = try awaitGuest()
+            try awaitState("running")
+            program.signal(SIGTERM)
+            try awaitState("stopping")
+        case .paused:
+            // Until its daemon is killed; see `awaitPause`.
+            try awaitState("running")
+        }
+        keeper = try eventuallyFound(within: 5, "the keeper of \(program)") { try keeperOf(program.pid) }
+        guard cell.phase != .paused else {
+            guest = keeper.map { processes(descendingFrom: $0.pid) } ?? []
+            return
+        }
+        hunter = try LeaseHunter(stage, everyMilliseconds: 3)
+    }
+
+    /// Waits until a guest whose daemon was killed stands still.
+    func awaitPause() throws { try awaitState("paused") }
+
+    private func awaitGuest() throws -> [ProcessIdentity] {
+        do { return try record.waitUntilReady(within: 20) } catch {
+            throw TestFailure("\(cell): \(error); \(program): \(program.errors)")
+        }
+    }
+
+    func state() throws -> String {
+        let status = try stage.leasehold("status", "guest", "--json")
+        return status.succeeded ? try status.json()["state"]?.string ?? "" : "none"
+    }
+
+    private func awaitState(_ wanted: String) throws {
+        try eventually(within: 20, every: 10, "\(cell): state \(wanted); \(program): \(program.errors)") {
+            guard program.isRunning else { throw TestFailure("\(cell): \(program): \(program.errors)") }
+            return try state() == wanted
+        }
+    }
+
+    /// The processes that the blow is for, in the order in which they get it. See `killAtOnce` for why the keeper is first.
+    func targets(daemon: ProcessIdentity?) -> [(victim: KillVictim, process: ProcessIdentity)] {
+        let all: [(KillVictim, ProcessIdentity?)] = [
+            (.keeper, keeper), (.supervisor, program.identity), (.guest, guest.first), (.daemon, daemon),
+        ]
+        return all.compactMap { victim, process in
+            guard cell.victims.contains(victim), let process else { return nil }
+            return (victim, process)
+        }
+    }
+}
+
+/// A blow to the victims of some scenes under one daemon, as nearly at once as a loop over them is.
+struct KillStrike {
+    /// When it began, in CLOCK_MONOTONIC.
+    let nanoseconds: UInt64
+
+    /// Strikes; the daemon once, and last.
+    init(_ scenes: [KillScene], daemon: SanlockDaemon?) throws {
+        guard let blow = scenes.first?.cell.blow else { throw TestFailure("no scene to strike") }
+        let daemon = daemon.flatMap { ProcessIdentity(living: $0.pid) }
+        var targets = scenes.flatMap { $0.targets(daemon: nil) }
+        if let daemon { targets.append((.daemon, daemon)) }
+        switch blow {
+        case .fault:
+            let ours = targets.filter { $0.victim == .supervisor || $0.victim == .keeper }.map(\.process)
+            for process in ours { try KillStrike.breakCode(of: process) }
+            // Being stopped and continued makes each of them leave its system call, or begin it again.
+            try KillStrike.stop(ours)
+            nanoseconds = monotonicNanoseconds()
+            for (victim, process) in targets {
+                process.signal(victim == .supervisor || victim == .keeper ? SIGCONT : SIGSEGV)
+            }
+        case .stopThenKill:
+            try KillStrike.stop(targets.map(\.process))
+            pause(milliseconds: 100)
+            nanoseconds = monotonicNanoseconds()
+            for target in targets { target.process.signal(SIGKILL) }
+        case .term, .interrupt, .hangUp, .quit, .kill:
+            nanoseconds = monotonicNanoseconds()
+            for target in targets { target.process.signal(blow.signal) }
+        }
+    }
+
+    private static func stop(_ processes: [ProcessIdentity]) throws {
+        for process in processes { process.signal(SIGSTOP) }
+        try eventually(within: 2, every: 0.2, "the stop of \(processes)") {
+            // One that wakes up by itself may have ended already.
+            processes.allSatisfy { !$0.exists || ProcessStatus($0.pid)?.state == "T" }
+        }
+    }
+
+    /// Has a process fault once it leaves the system call that its first thread waits in, or begins it again: a SIGSEGV
+    /// that is only sent is blocked in supervisor and keeper.
+    private static func breakCode(of process: ProcessIdentity) throws {
+        let memory = open("/proc/\(process.pid)/mem", O_WRONLY | O_CLOEXEC)
+        guard memory >= 0 else { throw TestFailure("can't write to the memory of \(process): errno \(errno)") }
+        defer { close(memory) }
+        let address = try eventuallyFound(within: 5, "\(process) waiting in a system call") { () -> UInt64? in
+            let call = readProcessFile(process.pid, "syscall").map { String(decoding: $0, as: UTF8.self) } ?? ""
+            guard let last = call.split(whereSeparator: \.isWhitespace).last, last.hasPrefix("0x") else { return nil }
+            return UInt64(last.dropFirst(2), radix: 16)
+        }
+        // x86-64's hlt, which no program may execute, in place of `syscall` (two bytes) and of what follows it.
+        let code: [UInt8] = [0xf4, 0xf4, 0xf4]
+        guard pwrite(memory, code, code.count, off_t(address) - 2) == code.count else {
+            throw TestFailure("can't break \(process) at \(address): errno \(errno)")
+        }
+    }
+}

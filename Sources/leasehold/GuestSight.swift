@@ -24,6 +24,12 @@ struct GuestSight {
     /// The last events, as far as they were written down.
     var events: [WireEvent] { found.paths.readState()?.events ?? [] }
 
+    /// What to say where its supervisor doesn't answer.
+    var problem: Problem {
+        if case .nobody(let text, let code) = source { return Problem(code, text) }
+        return Problem(Problem.unavailable, GuestSight.silence(found.paths.fileName, found.supervisorPid))
+    }
+
     /// What to say of a supervisor that doesn't answer.
     static func silence(_ name: String, _ pid: Int32) -> String {
         "the supervisor of \(name) (pid \(pid)) does not answer; is it stopped? leasehold kill ends it"

@@ -160,7 +160,8 @@ import TestSupport
     @Test func everyCommandExplainsItself() throws {
         try ControlDesk.with { desk in
             let commands = [
-                "run", "list", "status", "child-pid", "wait", "stop", "kill", "events", "supervisor-command",
+                "run", "list", "status", "child-pid", "wait", "stop", "kill", "events", "doctor", "metrics",
+                "supervisor-command",
             ]
             for command in commands {
                 let outcome = try desk.leasehold(command, "--help").expecting(.exit(0))

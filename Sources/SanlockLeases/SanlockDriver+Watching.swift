@@ -88,7 +88,8 @@ extension SanlockDriver {
             guard let problem = storageProblem(lease, states, isWhole: true) else { continue }
             return LeaseLoss(
                 .atOnce,
-                detail: "the lease of \(lease.request.subject) in \(lease.request.resource.path) is not this guest's any more: "
+                detail:
+                    "the lease of \(lease.request.subject) in \(lease.request.resource.path) is not this guest's any more: "
                     + problem)
         }
         return nil
@@ -99,7 +100,9 @@ extension SanlockDriver {
         do throws(SanlockCode) {
             let version = try SanlockCalls.version(of: resource)
             if let own = lease.version, version != own { return "it has version \(version), and was taken as \(own)" }
-            guard isWhole, let hostId = states.first(where: { $0.name == resource.lockspace })?.hostId else { return nil }
+            guard isWhole, let hostId = states.first(where: { $0.name == resource.lockspace })?.hostId else {
+                return nil
+            }
             let owners = try SanlockCalls.owners(of: resource).hosts
             return owners.contains { $0.id == hostId } ? nil : "it doesn't show this host as its owner"
         } catch {

@@ -108,7 +108,8 @@ extension Supervision {
             return giveUp(
                 .leases(LeaseFailure(.daemonUnreachable, detail: "the lease manager ended while it was asked")))
         case .guestStarted, .guestFailedToStart, .guestAdopted, .guestSuspended, .guestEnded, .keeperEnded,
-            .orphansGone, .timerFired, .leasesReleased, .leasesSeen, .lookUrged, .leasesLost, .guestPaused, .pauseFailed,
+            .orphansGone, .timerFired, .leasesReleased, .leasesSeen, .lookUrged, .leasesLost, .guestPaused,
+            .pauseFailed,
             .guestWentOn, .monitorLost:
             return []
         }

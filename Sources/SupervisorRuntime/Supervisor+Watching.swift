@@ -8,8 +8,12 @@ final class LeaseWatch {
     var thread: WorkerThread<LeaseSight>?
     /// Whether a look is under way.
     var isLooking = false
+    /// Whether the one that is under way began before the leases were lost: it says nothing of those that were taken since.
+    var isStale = false
     /// Whether another one is wanted after it, and an urged one.
     var next: (isUrged: Bool, Void)?
+    /// When the leases were certainly held, in seconds of the monotonic clock.
+    var sinceSeconds = 0.0
 }
 
 extension Supervisor {
@@ -20,6 +24,7 @@ extension Supervisor {
             let thread = try WorkerThread<LeaseSight>()
             _ = try loop.watch(thread.wakeup.descriptor.number, for: .readable, as: .watcher)
             watch.thread = thread
+            watch.sinceSeconds = Clock.monotonicSeconds()
         } catch {
             note(.error, "the leases can't be watched, sanlock alone watches them: \(error.message)")
         }
@@ -41,9 +46,13 @@ extension Supervisor {
 
     private func take(_ sight: LeaseSight) {
         watch.isLooking = false
+        if watch.isStale {
+            watch.isStale = false
+            return lookAgain()
+        }
         let isFirst = lockspaces.isEmpty
         // Where the daemon told nothing, what it told last goes on growing old.
-        if !sight.lockspaces.isEmpty { lockspaces = sight.lockspaces }
+        if !sight.lockspaces.isEmpty { lockspaces = sight.lockspaces.map(agingWhereUnseen) }
         if isFirst { writeState() }
         if let loss = sight.loss {
             lossDetail = loss.detail
@@ -51,10 +60,21 @@ extension Supervisor {
         } else if let deadlines {
             handle(.leasesSeen(deadlines))
         }
-        if let next = watch.next {
-            watch.next = nil
-            lookAtLeases(isUrged: next.isUrged)
-        }
+        lookAgain()
+    }
+
+    private func lookAgain() {
+        guard let next = watch.next else { return }
+        watch.next = nil
+        lookAtLeases(isUrged: next.isUrged)
+    }
+
+    private func agingWhereUnseen(_ lockspace: LockspaceState) -> LockspaceState {
+        if lockspace.shownRenewalSeconds != nil { return lockspace }
+        var lockspace = lockspace
+        let last = lockspaces.first { $0.name == lockspace.name }?.shownRenewalSeconds
+        lockspace.shownRenewalSeconds = last ?? watch.sinceSeconds - 2 * lockspace.ioTimeoutSeconds
+        return lockspace
     }
 
     private var deadlines: LeaseDeadlines? {
@@ -81,7 +101,11 @@ extension Supervisor {
 
     func announceLeaseLoss() {
         leaseState = .lost
-        if lossDetail.isEmpty { lossDetail = "no lockspace renewal was seen for too long, and the sanlock daemon says nothing" }
+        watch.isStale = watch.isLooking
+        watch.next = nil
+        if lossDetail.isEmpty {
+            lossDetail = "no lockspace renewal was seen for too long, and the sanlock daemon says nothing"
+        }
         let now = Clock.monotonicSeconds()
         let policy = WireEvent.Detail("policy", plan.settings.pauses ? "pause" : "poweroff")
         emit(.leaseLost, [policy, .init("cause", lossDetail)] + (lockspaces.first.map { times($0, now) } ?? []))
@@ -113,6 +137,9 @@ extension Supervisor {
     func announceResume() {
         since = Supervisor.timeNow()
         lossDetail = ""
+        // What was seen of the lockspace as it was lost says nothing of the one that was joined since.
+        lockspaces = []
+        watch.sinceSeconds = Clock.monotonicSeconds()
         emit(.resumed, [.init("leases", String(leases.count))])
         let unchecked = leases.filter { $0.request.mode == .shared }.count
         let hint = unchecked == 0 ? "" : " (\(unchecked) shared, of which nobody can tell who had them in between)"
@@ -123,7 +150,9 @@ extension Supervisor {
     func announceStay(_ failure: LeaseFailure) {
         let text = failure.reason(.none)
         emit(.paused, [.init("reason", "leaseTaken"), .init("cause", text)])
-        note(.error, "the guest stays stopped, as its disk may have been changed under it: \(text); leasehold kill ends it")
+        note(
+            .error,
+            "the guest stays stopped, as its disk may have been changed under it: \(text); leasehold kill ends it")
         writeState()
     }
 

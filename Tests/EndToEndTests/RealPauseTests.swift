@@ -34,6 +34,23 @@ import Testing
         }
     }
 
+    /// With `cache=unsafe` QEMU itself flushes nothing, and the kernel would write for half a minute after the release.
+    @Test func leavesNothingToBeWrittenWhenItsLeasesAreGivenBack() throws {
+        try withTwoHosts { hosts in
+            let stage = try EmulatorStage(BootSector.writer(), on: hosts, isUnsafe: true)
+            try stage.waitUntilWriting()
+            #expect(try stage.dirtyPages() > 0)
+            hosts.first.daemon.kill()
+            try eventually(within: 2) { try stage.status()["state"] == "paused" }
+            #expect(try stage.dirtyPages() == 0)
+            #expect(stage.guest.exists)
+            #expect(try stage.stage.leasehold("kill", "guest").succeeded)
+            try hosts.first.daemon.restart()
+            try hosts.first.join()
+            try stage.stage.expectNothingLeft()
+        }
+    }
+
     /// One daemon under them all.
     @Test func diesWhereItCannotBeHeld() throws {
         try withTwoHosts { hosts in
@@ -121,13 +138,15 @@ private struct EmulatorStage {
     let guest: ProcessIdentity
     private let held: QMP?
 
-    init(_ sector: Data, on hosts: TwoHosts, monitorIsTaken: Bool = false) throws {
+    init(_ sector: Data, on hosts: TwoHosts, monitorIsTaken: Bool = false, isUnsafe: Bool = false) throws {
         let stage = try KillStage(hosts)
         self.stage = stage
         disk = try hosts.scratch.bootDisk("disks/k\(stage.tag)", sector)
         let socket = hosts.scratch.file("q\(stage.tag)")
         otherSocket = hosts.scratch.file("o\(stage.tag)")
-        let node = #"{"driver":"blkdebug","node-name":"boot","image":{"driver":"file","filename":"\#(disk)"}}"#
+        let cache = isUnsafe ? #","cache":{"no-flush":true}"# : ""
+        let image = #"{"driver":"file","filename":"\#(disk)"\#(cache)}"#
+        let node = #"{"driver":"blkdebug","node-name":"boot","image":\#(image)\#(cache)}"#
         let drive = ["-blockdev", node, "-device", "ide-hd,drive=boot,bus=ide.0,unit=0"]
         let command = QEMU.command(
             qmpSocket: monitorIsTaken ? nil : socket,
@@ -154,6 +173,13 @@ private struct EmulatorStage {
     func sectors() throws -> [UInt8] {
         let data = try Data(contentsOf: URL(fileURLWithPath: disk))
         return stride(from: 512, to: data.count, by: 512).flatMap { data[$0..<$0 + 4] }
+    }
+
+    /// The pages of its disk that are yet to be written.
+    func dirtyPages() throws -> Int {
+        let output = try Probe.program("dirty-pages", disk).run().expecting(.exit(0)).output
+        guard let count = Int(output.dropLast()) else { throw TestFailure("no number of pages: \(output)") }
+        return count
     }
 
     func waitUntilWriting() throws {

@@ -25,6 +25,7 @@ static const char usage[] =
     "       ProbeGuest log-signals [SECONDS [END-SIGNAL]]\n"
     "       ProbeGuest write FILE ID [MILLISECONDS]\n"
     "       ProbeGuest claim FILE ID SECONDS | watch FILE SECONDS\n"
+    "       ProbeGuest dirty-pages FILE\n"
     "       ProbeGuest monitor BEHAVIOUR[=MILLISECONDS] SOCKET DISK [LIFETIME]\n"
     "       ProbeGuest faultfs DIRECTORY MOUNTPOINT\n"
     "       ProbeGuest hostile MODE[,MODE...] PIDFILE [LIFETIME]\n"
@@ -188,6 +189,7 @@ int main(int argc, char **argv) {
     if (strcmp(mode, "faultfs") == 0 && first && second) return faultFileSystem(first, second);
     if (strcmp(mode, "hostile") == 0 && first && second)
         return hostile(first, second, third ? atof(third) : defaultLifetimeSeconds);
+    if (strcmp(mode, "dirty-pages") == 0 && first) return printDirtyPages(first);
     if (strcmp(mode, "monitor") == 0 && first && second && third)
         return monitor(first, second, third, argc > 5 ? atof(argv[5]) : defaultLifetimeSeconds);
     if (strcmp(mode, "launch") == 0) return launch(argc - 2, argv + 2);

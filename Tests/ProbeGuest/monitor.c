@@ -23,7 +23,7 @@ static struct {
     const char *behaviour;
     long milliseconds;
     int disk, listener, client;
-    bool isReady, isStuffing;
+    bool isReady, isStuffing, isHung;
     // When the guest goes on by itself, 0 for not at all.
     uint64_t wakesAt;
     pthread_mutex_t writing;
@@ -94,7 +94,8 @@ static void stop(long identity) {
     bool ran = guest.isRunning;
     if (!behaves("lies") && !behaves("ignores-stop") && !behaves("hangs")) setRunning(false);
     if (ran) sayEvent("STOP");
-    if (behaves("hangs")) return;
+    guest.isHung = behaves("hangs");
+    if (guest.isHung) return;
     if (behaves("goes-on") || behaves("goes-on-silently") || behaves("sleeps"))
         guest.wakesAt = nowNanoseconds() + (uint64_t)guest.milliseconds * 1000000u;
     reply(identity, "return", "{}");
@@ -116,7 +117,7 @@ static void obey(const char *command, long identity) {
     // To standard output, which is no storage: this guest writes to its disk and nowhere else.
     printf("command %s\n", command);
 
-    if (behaves("silent") || ((behaves("deaf") || behaves("stuffs")) && !isGreeting)) return;
+    if (guest.isHung || behaves("silent") || ((behaves("deaf") || behaves("stuffs")) && !isGreeting)) return;
     if (behaves("slow")) usleep((useconds_t)guest.milliseconds * 1000);
     if (behaves("refuses") && !isGreeting)
         return reply(identity, "error", "{\"class\": \"GenericError\", \"desc\": \"not\\u001b[2J today\"}");

@@ -24,6 +24,9 @@ int writeDisk(const char *file, const char *identity, long periodMilliseconds);
 /// only watches. Another's identity ends it with status 3.
 int claimDisk(const char *file, const char *identity, double seconds);
 
+/// Prints how many pages of a file the kernel has yet to write to storage.
+int printDirtyPages(const char *file);
+
 /// Writes to `disk` all the time, and serves a QMP monitor at `socketPath` that behaves as told.
 int monitor(const char *behaviour, const char *socketPath, const char *disk, double lifetimeSeconds);
 /// Mounts `source` at `mountPoint` too, with faults that standard input asks for (see faultfs.c).

@@ -35,7 +35,7 @@ public struct HostileMonitor: Sendable {
         case lies(periodMilliseconds: Int)
         /// Confirms `stop`, doesn't stop, and says that the guest runs.
         case ignoresStop
-        /// Sends the event of a `stop`, never its reply, and writes on.
+        /// Sends the event of a `stop`, then no answer to anything, and writes on.
         case hangs
         /// Stops, and goes on by itself after this time, with the event that tells of it.
         case goesOn(milliseconds: Int)

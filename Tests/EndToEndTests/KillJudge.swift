@@ -49,7 +49,8 @@ struct KillJudge {
                 let now = monotonicNanoseconds()
                 guard scene.guest.contains(where: \.exists) else { continue }
                 lastSeen[index] = now
-                isWaiting = isWaiting || scene.rules.fate == .dies
+                let firstIsToDie = scene.rules.fate == .mayOutlive && scene.guest.first?.exists == true
+                isWaiting = isWaiting || scene.rules.fate == .dies || firstIsToDie
             }
             // What is to go on is given time to go wrong.
             if !isWaiting, secondsSince(strike.nanoseconds) > 0.25 { break }

@@ -113,6 +113,9 @@ struct KillMatrixRun {
         let all = scenes
         let scenes = all.filter { (try? $0.awaitPause()) != nil }
         print("kill matrix: \(scenes.count) of \(all.count) guests paused within \(secondsSince(killed)) s")
+        let missing = all.map(\.cell).filter { cell in !scenes.contains { $0.cell == cell } }
+            .map { KillVerdict(cell: $0, failures: ["the guest was not paused"], wasNotReached: true) }
+        if scenes.isEmpty { return missing }
         let isHit = scenes.contains { $0.cell.victims.contains(.daemon) }
         var judge = KillJudge(scenes, try KillStrike(scenes, daemon: isHit ? hosts.first.daemon : nil))
         judge.judgeGuests()
@@ -128,9 +131,7 @@ struct KillMatrixRun {
             return false
         }
         judge.judgeLeases()
-        let missing = all.map(\.cell).filter { cell in !scenes.contains { $0.cell == cell } }
-        return judge.verdicts
-            + missing.map { KillVerdict(cell: $0, failures: ["the guest was not paused"], wasNotReached: true) }
+        return judge.verdicts + missing
     }
 }
 

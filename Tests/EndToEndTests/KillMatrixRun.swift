@@ -116,10 +116,15 @@ struct KillMatrixRun {
         let missing = all.map(\.cell).filter { cell in !scenes.contains { $0.cell == cell } }
             .map { KillVerdict(cell: $0, failures: ["the guest was not paused"], wasNotReached: true) }
         if scenes.isEmpty { return missing }
-        let isHit = scenes.contains { $0.cell.victims.contains(.daemon) }
-        var judge = KillJudge(scenes, try KillStrike(scenes, daemon: isHit ? hosts.first.daemon : nil))
-        judge.judgeGuests()
-        judge.judgeEndings()
+        // The daemon's end is seen by all: those that it is not meant for come first.
+        let groups = [false, true].map { isHit in scenes.filter { $0.cell.victims.contains(.daemon) == isHit } }
+        var judges: [KillJudge] = []
+        for (isHit, group) in zip([false, true], groups) where !group.isEmpty {
+            var judge = KillJudge(group, try KillStrike(group, daemon: isHit ? hosts.first.daemon : nil))
+            judge.judgeGuests()
+            judge.judgeEndings()
+            judges.append(judge)
+        }
         guard rename(aside, hosts.lockspacePath) == 0 else { throw TestFailure("can't put the lockspace's file back") }
         // Without a lockspace a daemon ends by SIGTERM, in its own time; and supervisors whose guests are paused join too.
         try eventually(within: 60, every: 100, "host 1 being in the lockspace again") {
@@ -130,8 +135,8 @@ struct KillMatrixRun {
             try? hosts.first.join()
             return false
         }
-        judge.judgeLeases()
-        return judge.verdicts + missing
+        for index in judges.indices { judges[index].judgeLeases() }
+        return judges.flatMap(\.verdicts) + missing
     }
 }
 

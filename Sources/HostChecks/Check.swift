@@ -93,6 +93,11 @@ extension Double {
     var secondsText: String { self < 1 ? "\(Int(self * 1000)) ms" : "\(Int(self)) s" }
 }
 
+extension Int {
+    /// So many of something.
+    func of(_ noun: String) -> String { "\(self) \(noun)\(self == 1 ? "" : "s")" }
+}
+
 extension Array<String> {
     /// The first few of many, and how many more there are.
     func few(_ count: Int = 3) -> String {

@@ -158,8 +158,8 @@ struct DiskPathFacts: Equatable, Sendable {
                 advice: "leases are named by the disk's path: a disk under another path is another lease")
         }
         if end != .complete {
-            return .notChecked(.diskPaths, "\(count) disks are fine; then something did not answer")
+            return .notChecked(.diskPaths, "\(count.of("disk")) looked at; then something did not answer")
         }
-        return .ok(.diskPaths, count == 0 ? "no disk is known" : "\(count) disks have names that stay")
+        return .ok(.diskPaths, count == 0 ? "no disk is known" : "\(count.of("disk")), under names that stay")
     }
 }

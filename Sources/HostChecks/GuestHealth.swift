@@ -111,7 +111,7 @@ public struct GuestHealth: Sendable {
     /// What it leads to that a guest whose leases are lost doesn't die.
     private var consequence: String {
         var text = "the guest is being ended; until nothing of it is left its leases stay this host's"
-        if let others = worst?.othersMayTakeInSeconds {
+        if let others = worst?.othersMayTakeInSeconds, others.isFinite {
             let time = rfc3339(secondsSince1970: secondsSince1970 + Int64(min(max(others, 0), 1e9).rounded()))
             text +=
                 others > 0 ? " until \(time), then another host may take them" : ", but another host may take them now"

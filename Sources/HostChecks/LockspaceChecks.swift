@@ -105,7 +105,9 @@ struct LockspaceFacts: Equatable, Sendable {
             }
             if count > 0 {
                 return .failed(
-                    .lockspaceFile, "\(what), though \(count) leases are there that were made for it", advice: restore)
+                    .lockspaceFile,
+                    "\(what), though \(count.of("lease")) made for it \(count == 1 ? "is" : "are") there",
+                    advice: restore)
             }
             return .warning(
                 .lockspaceFile, what,
@@ -116,10 +118,12 @@ struct LockspaceFacts: Equatable, Sendable {
     /// The lease files.
     var leaseFilesCheck: Check {
         guard let leases else { return .notChecked(.leaseFiles, "the lease directory can't be looked at") }
-        let looked = leases.seen < leases.count ? "the first \(leases.seen) of \(leases.count)" : "\(leases.count)"
-        guard !leases.faults.isEmpty else { return .ok(.leaseFiles, "\(looked) leases") }
+        let looked =
+            leases.seen < leases.count
+            ? "the first \(leases.seen) of \(leases.count.of("lease"))" : leases.count.of("lease")
+        guard !leases.faults.isEmpty else { return .ok(.leaseFiles, looked) }
         return .warning(
-            .leaseFiles, "\(leases.faults.count) of \(looked) leases can't be used: \(leases.faults.few())",
+            .leaseFiles, "\(leases.faults.count) of \(looked) can't be used: \(leases.faults.few())",
             advice: "their disks can't be used: find out what happened, then leasehold lease repair DISK")
     }
 

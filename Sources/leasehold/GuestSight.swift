@@ -51,7 +51,8 @@ struct GuestSight {
                 continue
             } catch {
                 let problem = error as? Problem
-                sights.append(GuestSight(found: found, source: .nobody(problem?.text ?? "", problem?.code ?? 0)))
+                let text = problem?.text ?? "\(error)"
+                sights.append(GuestSight(found: found, source: .nobody(text, problem?.code ?? Problem.unavailable)))
                 continue
             }
             sights.append(

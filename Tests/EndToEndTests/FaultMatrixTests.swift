@@ -33,7 +33,7 @@ import Testing
     }
 
     @Test func guestHasStoppedBeforeAnotherHostMayTakeItsLease() async throws {
-        let rows = await FaultTable.run(try Self.jobs(), width: Self.wanted.isEmpty ? 5 : 12)
+        let rows = await FaultTable.run(try Self.jobs(), width: Self.wanted.isEmpty ? 5 : 8)
         FaultTable.say(FaultTable.text(rows))
         if let path = ProcessInfo.processInfo.environment["LEASEHOLD_FAULTS_TABLE"] {
             try Data(FaultTable.markdown(rows).utf8).write(to: URL(fileURLWithPath: path))

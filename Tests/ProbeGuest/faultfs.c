@@ -4,6 +4,7 @@
 // A word a line on standard input sets what happens from now on:
 //   ok           everything works; what was waiting is done now
 //   hang         every request waits
+//   hang-writes  writes wait
 //   fail         reads and writes fail with EIO
 //   delay N      reads and writes take N milliseconds
 // At the end of the input it unmounts and ends.
@@ -30,7 +31,7 @@ struct Waiting {
     char bytes[];
 };
 
-static enum { working, hanging, failing, delaying } mode = working;
+static enum { working, hanging, hangingWrites, failing, delaying } mode = working;
 static uint64_t delayNanoseconds;
 static struct Waiting *waiting, **waitingEnd = &waiting;
 
@@ -38,8 +39,10 @@ static int touchesData(uint32_t opcode) {
     return opcode == FUSE_READ || opcode == FUSE_WRITE || opcode == FUSE_FSYNC;
 }
 
-// What the kernel doesn't wait for is never held up.
-static int mayWait(uint32_t opcode) {
+// Whether a request waits for another mode. What the kernel doesn't wait for is never held up.
+static int hangs(uint32_t opcode) {
+    if (mode == hangingWrites) return opcode == FUSE_WRITE || opcode == FUSE_FSYNC;
+    if (mode != hanging) return 0;
     switch (opcode) {
     case FUSE_INIT:
     case FUSE_DESTROY:
@@ -62,7 +65,7 @@ static void letWait(const struct fuse_in_header *request, size_t length, uint64_
 }
 
 static void receive(const struct fuse_in_header *request, size_t length) {
-    if (mode == hanging && mayWait(request->opcode)) letWait(request, length, UINT64_MAX);
+    if (hangs(request->opcode)) letWait(request, length, UINT64_MAX);
     else if (mode == delaying && touchesData(request->opcode))
         letWait(request, length, nowNanoseconds() + delayNanoseconds);
     else if (mode == failing && touchesData(request->opcode)) faultfsAnswer(request, -EIO, NULL, 0);
@@ -79,8 +82,9 @@ static void serveWaiting(void) {
         struct Waiting *entry = list;
         list = entry->next;
         const struct fuse_in_header *request = (const void *)entry->bytes;
-        if (entry->dueNanoseconds == UINT64_MAX && mode != hanging) receive(request, entry->length);
-        else if (mode != hanging && (entry->dueNanoseconds <= now || mode == working)) faultfsServe(request);
+        if (hangs(request->opcode)) letWait(request, entry->length, UINT64_MAX);
+        else if (entry->dueNanoseconds == UINT64_MAX) receive(request, entry->length);
+        else if (entry->dueNanoseconds <= now || mode == working) faultfsServe(request);
         else letWait(request, entry->length, entry->dueNanoseconds);
         free(entry);
     }
@@ -90,7 +94,7 @@ static int nextDueMilliseconds(void) {
     uint64_t due = UINT64_MAX, now = nowNanoseconds();
     for (struct Waiting *entry = waiting; entry; entry = entry->next)
         if (entry->dueNanoseconds < due) due = entry->dueNanoseconds;
-    if (due == UINT64_MAX || mode == hanging) return -1;
+    if (due == UINT64_MAX) return -1;
     return due <= now ? 0 : (int)((due - now) / 1000000u) + 1;
 }
 
@@ -106,6 +110,7 @@ static int readMode(void) {
         *end = 0;
         if (strcmp(line, "ok") == 0) mode = working;
         else if (strcmp(line, "hang") == 0) mode = hanging;
+        else if (strcmp(line, "hang-writes") == 0) mode = hangingWrites;
         else if (strcmp(line, "fail") == 0) mode = failing;
         else if (strncmp(line, "delay ", 6) == 0) {
             mode = delaying;

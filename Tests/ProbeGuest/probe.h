@@ -29,6 +29,7 @@ int printDirtyPages(const char *file);
 
 /// Writes to `disk` all the time, and serves a QMP monitor at `socketPath` that behaves as told.
 int monitor(const char *behaviour, const char *socketPath, const char *disk, double lifetimeSeconds);
+
 /// Mounts `source` at `mountPoint` too, with faults that standard input asks for (see faultfs.c).
 int faultFileSystem(const char *source, const char *mountPoint);
 

@@ -10,6 +10,8 @@ public final class FaultFileSystem: Sendable {
         case working
         /// Every request waits, those for names too.
         case hanging
+        /// Writes wait.
+        case hangingWrites
         /// They fail with EIO; what was waiting fails too.
         case failing
         /// They take this long.
@@ -20,6 +22,7 @@ public final class FaultFileSystem: Sendable {
             switch self {
             case .working: "ok"
             case .hanging: "hang"
+            case .hangingWrites: "hang-writes"
             case .failing: "fail"
             case .delaying(let milliseconds): "delay \(milliseconds)"
             }

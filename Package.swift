@@ -31,6 +31,11 @@ let package = Package(
         .target(name: "DiskNames", dependencies: ["Platform"]),
         .target(name: "HostConfiguration", dependencies: ["Configuration", "Platform"]),
         .target(name: "GuestDirectory", dependencies: ["ControlProtocol", "DiskNames", "Platform"]),
+        .target(
+            name: "HostChecks",
+            dependencies: [
+                "ControlProtocol", "DiskNames", "GuestDirectory", "Leases", "Platform", "SanlockLeases",
+            ]),
         .target(name: "QEMUMonitor", dependencies: ["ControlProtocol"]),
         .target(name: "Supervision", dependencies: ["Leases"]),
         .target(
@@ -49,8 +54,8 @@ let package = Package(
         .executableTarget(
             name: "leasehold",
             dependencies: [
-                "Configuration", "ControlProtocol", "GuestDirectory", "HostConfiguration", "Leases", "Platform",
-                "SanlockLeases", "Supervision",
+                "Configuration", "ControlProtocol", "GuestDirectory", "HostChecks", "HostConfiguration", "Leases",
+                "Platform", "SanlockLeases", "Supervision",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -64,12 +69,14 @@ let package = Package(
         .testTarget(name: "DiskNamesTests", dependencies: ["DiskNames", "Platform", "TestSupport"]),
         .testTarget(
             name: "GuestDirectoryTests", dependencies: ["ControlProtocol", "GuestDirectory", "Platform", "TestSupport"]),
+        .testTarget(
+            name: "HostChecksTests", dependencies: ["ControlProtocol", "HostChecks", "Platform", "SanlockLeases"]),
         .testTarget(name: "PlatformTests", dependencies: ["Platform", "TestSupport"]),
         .testTarget(name: "QEMUMonitorTests", dependencies: ["QEMUMonitor", "ControlProtocol", "TestSupport"]),
         .testTarget(name: "SanlockLeasesTests", dependencies: ["Leases", "SanlockLeases", "TestSupport"]),
         .testTarget(
             name: "EndToEndTests", dependencies: ["TestSupport", "ProbeGuest"],
-            exclude: ["io.leasehold.Supervisor.varlink", "varlink_client.py"]),
+            exclude: ["io.leasehold.Supervisor.varlink", "metrics_client.py", "varlink_client.py"]),
     ],
     swiftLanguageModes: [.v6]
 )

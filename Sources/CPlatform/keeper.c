@@ -1,9 +1,8 @@
 #define _GNU_SOURCE
-#include "keeper.h"
+#include "keeping.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -16,7 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "guest.h"
 #include "killing.h"
 #include "procfs.h"
 
@@ -24,23 +22,9 @@
 // second of it.
 enum { TAKE_OVER_MILLISECONDS = 500 };
 
-struct keeper {
-	int reports;
-	int supervisor;    // pidfd
-	int lease_socket;
-	int device_locks;
-	int child_signals;
-	pid_t guest;
-	bool adopts;
-	// When the guest is killed for a lease socket that hung up; 0: it is not going to be.
-	int64_t deadline;
-	// The supervisor has seen to it that the guest stands still without its leases.
-	bool is_excused;
-};
-
 // A supervisor that hangs reads no reports. That the guest stopped may then get lost, that it ended may not: by then
 // nothing is left to watch, so waiting for room costs nothing.
-static void report(struct keeper *keeper, struct leasehold_report message)
+void keeper_report(struct keeper *keeper, struct leasehold_report message)
 {
 	while (send(keeper->reports, &message, sizeof message, MSG_NOSIGNAL) < 0) {
 		struct pollfd room[] = { { .fd = keeper->reports, .events = POLLOUT },
@@ -69,7 +53,7 @@ static void drain_child_signals(struct keeper *keeper, int milliseconds)
 
 // Returns when nothing is left, with how the guest's first process ended where it ended just then. A process that can't
 // die yet (blocked in the kernel) keeps the keeper here, and with it the lease socket open.
-static int kill_everything(struct keeper *keeper)
+int keeper_kill_everything(struct keeper *keeper)
 {
 	int pause = 1, status = SIGKILL;
 
@@ -101,7 +85,7 @@ static void continue_supervisor(const struct keeper *keeper)
 static void report_end(struct keeper *keeper, int status)
 {
 	continue_supervisor(keeper);
-	report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_ENDED, .value = status });
+	keeper_report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_ENDED, .value = status });
 }
 
 static bool first_living(pid_t child, void *context)
@@ -123,13 +107,13 @@ static bool guest_exited(struct keeper *keeper, int status)
 		for_each_child(first_living, &remaining);
 		if (remaining > 0) {
 			keeper->guest = remaining;
-			report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_ADOPTED, .pid = remaining,
+			keeper_report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_ADOPTED, .pid = remaining,
 			                                          .start_time = leasehold_start_time(remaining) });
 			return false;
 		}
 	}
 	keeper->guest = 0;
-	kill_everything(keeper);
+	keeper_kill_everything(keeper);
 	report_end(keeper, status);
 	return true;
 }
@@ -147,9 +131,9 @@ static bool reap(struct keeper *keeper)
 		if (child != keeper->guest)
 			continue;
 		if (WIFSTOPPED(status))
-			report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_STOPPED, .value = WSTOPSIG(status) });
+			keeper_report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_STOPPED, .value = WSTOPSIG(status) });
 		else if (WIFCONTINUED(status)) {
-			report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_CONTINUED });
+			keeper_report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_CONTINUED });
 			continue_supervisor(keeper);
 		}
 		else if (guest_exited(keeper, status))
@@ -157,9 +141,9 @@ static bool reap(struct keeper *keeper)
 	}
 }
 
-static void end_guest(struct keeper *keeper)
+void keeper_end_guest(struct keeper *keeper)
 {
-	report_end(keeper, kill_everything(keeper));
+	report_end(keeper, keeper_kill_everything(keeper));
 }
 
 static int64_t milliseconds_now(void)
@@ -190,7 +174,7 @@ static ssize_t receive(int socket, struct leasehold_order *order, int *descripto
 }
 
 // Returns true when the order was to end everything, or when there is nobody left to give one.
-static bool obey(struct keeper *keeper)
+bool keeper_obey(struct keeper *keeper)
 {
 	struct leasehold_order order;
 	int descriptor;
@@ -222,7 +206,7 @@ static bool obey(struct keeper *keeper)
 	}
 }
 
-static void watch(struct keeper *keeper)
+void keeper_watch(struct keeper *keeper)
 {
 	enum { REPORTS, SUPERVISOR, CHILDREN, LEASES, COUNT };
 	struct pollfd wait[COUNT] = {
@@ -244,16 +228,16 @@ static void watch(struct keeper *keeper)
 			continue;
 		// The supervisor is stopped, or hangs: the lease is gone and nobody deals with it.
 		if (keeper->deadline && milliseconds_now() >= keeper->deadline && !wait[REPORTS].revents)
-			return end_guest(keeper);
+			return keeper_end_guest(keeper);
 		if (wait[CHILDREN].revents) {
 			drain_child_signals(keeper, 0);
 			if (reap(keeper))
 				return;
 		}
-		if (wait[REPORTS].revents && obey(keeper))
-			return end_guest(keeper);
+		if (wait[REPORTS].revents && keeper_obey(keeper))
+			return keeper_end_guest(keeper);
 		if (wait[SUPERVISOR].revents)
-			return end_guest(keeper);
+			return keeper_end_guest(keeper);
 		if (keeper->lease_socket != watched) {
 			has_hung_up = false;
 		} else if (wait[LEASES].revents && !has_hung_up) {
@@ -263,154 +247,4 @@ static void watch(struct keeper *keeper)
 				keeper->deadline = milliseconds_now() + TAKE_OVER_MILLISECONDS;
 		}
 	}
-}
-
-// All the caller's go, standard error too, so that a reader sees its end when the guest closes.
-static void close_others(const struct keeper *keeper)
-{
-	int kept[] = { keeper->reports, keeper->supervisor, keeper->lease_socket, keeper->device_locks,
-		       keeper->child_signals };
-	unsigned int next = 0;
-
-	for (;;) {
-		int lowest = -1;
-
-		for (size_t index = 0; index < sizeof kept / sizeof *kept; index++)
-			if (kept[index] >= (int)next && (lowest < 0 || kept[index] < lowest))
-				lowest = kept[index];
-		if (lowest < 0)
-			break;
-		if ((unsigned int)lowest > next)
-			syscall(SYS_close_range, next, (unsigned int)lowest - 1, 0);
-		next = (unsigned int)lowest + 1;
-	}
-	syscall(SYS_close_range, next, ~0u, 0);
-}
-
-// Waits until the error pipe says how the exec went: that may take as long as the program's file system does. False where
-// the supervisor is gone by then, or has ordered the end.
-static bool wait_for_exec(struct keeper *keeper, int error_pipe)
-{
-	struct pollfd wait[] = { { .fd = error_pipe, .events = POLLIN },
-	                         { .fd = keeper->supervisor, .events = POLLIN },
-	                         { .fd = keeper->reports, .events = POLLIN } };
-
-	for (;;) {
-		if (poll(wait, 3, -1) < 0)
-			continue;
-		if (wait[1].revents || (wait[2].revents && obey(keeper)))
-			return false;
-		if (wait[0].revents)
-			return true;
-	}
-}
-
-// Whether the child has become the guest's program. Its name tells, also when it has died: until then it is the keeper's.
-static bool has_executed(pid_t child)
-{
-	char name[32], own[32];
-
-	return !leasehold_name(child, name, sizeof name) || !leasehold_name(getpid(), own, sizeof own) ||
-	       strcmp(name, own) != 0;
-}
-
-static void report_start(struct keeper *keeper)
-{
-	report(keeper, (struct leasehold_report){ .kind = LEASEHOLD_GUEST_STARTED, .pid = keeper->guest,
-	                                          .start_time = leasehold_start_time(keeper->guest) });
-}
-
-// The start is over before it was said to have worked: the end of a guest that did run is told after its start.
-static void end_start(struct keeper *keeper)
-{
-	siginfo_t information;
-
-	kill(keeper->guest, SIGKILL);
-	while (waitid(P_PID, (id_t)keeper->guest, &information, WEXITED | WNOWAIT) < 0 && errno == EINTR)
-		;
-	if (has_executed(keeper->guest))
-		report_start(keeper);
-	end_guest(keeper);
-	_exit(0);
-}
-
-static void start_guest(struct keeper *keeper, const struct leasehold_start *start)
-{
-	struct leasehold_report failure = { .kind = LEASEHOLD_GUEST_FAILED, .step = LEASEHOLD_STEP_FORK };
-	pid_t own = getpid();
-	int error_pipe[2];
-
-	if (pipe2(error_pipe, O_CLOEXEC) < 0 || (keeper->guest = fork()) < 0) {
-		failure.value = errno;
-		report(keeper, failure);
-		_exit(0);
-	}
-	if (keeper->guest == 0)
-		become_guest(start, own, error_pipe[1]);
-	close(error_pipe[1]);
-	// In a session of its own, the keeper doesn't count where the kernel asks whether somebody is left to continue the
-	// guest's process group; and no signal to the caller's group can take keeper and supervisor together.
-	setsid();
-
-	if (!wait_for_exec(keeper, error_pipe[0]))
-		end_start(keeper);
-	ssize_t size = read(error_pipe[0], &failure, sizeof failure);
-	if (size == sizeof failure) {
-		kill_everything(keeper);
-		report(keeper, failure);
-		_exit(0);
-	}
-	if (!has_executed(keeper->guest))
-		end_start(keeper);
-	report_start(keeper);
-}
-
-static void run_keeper(const struct leasehold_start *start, int reports, int supervisor)
-{
-	struct keeper keeper = { .reports = reports, .supervisor = supervisor, .lease_socket = start->lease_socket,
-				 .device_locks = start->device_locks,
-	                         .adopts = start->adopts };
-	sigset_t child;
-
-	prctl(PR_SET_NAME, "leasehold-keepr");
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-		_exit(125);
-	sigemptyset(&child);
-	sigaddset(&child, SIGCHLD);
-	keeper.child_signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (keeper.child_signals < 0)
-		_exit(125);
-	start_guest(&keeper, start);
-	close_others(&keeper);
-	leasehold_outlast_others();
-	leasehold_keep_capabilities(1ull << CAP_KILL | 1ull << CAP_SYS_NICE | 1ull << CAP_IPC_LOCK);
-	leasehold_stay_in_memory();
-	watch(&keeper);
-	_exit(0);
-}
-
-pid_t leasehold_keeper_start(const struct leasehold_start *start, int *report_socket)
-{
-	int pair[2], supervisor, saved;
-	pid_t keeper;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-		return -1;
-	supervisor = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	keeper = supervisor < 0 ? -1 : fork();
-	if (keeper == 0) {
-		close(pair[0]);
-		run_keeper(start, pair[1], supervisor);
-	}
-	saved = errno;
-	close(pair[1]);
-	if (supervisor >= 0)
-		close(supervisor);
-	if (keeper < 0) {
-		close(pair[0]);
-		errno = saved;
-		return -1;
-	}
-	*report_socket = pair[0];
-	return keeper;
 }

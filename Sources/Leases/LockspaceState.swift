@@ -58,10 +58,12 @@ public struct LockspaceState: Equatable, Sendable {
         let period = 2 * ioTimeoutSeconds
         // Once a period; and when the next renewal should show, so that one that is merely due isn't taken for one that fails.
         let next = shownRenewalSeconds == nil ? period : min(period, 2 * period + 3 - age)
+        // A daemon that says nothing may have renewed twice since, and been seen doing neither.
+        let verdict = min(12.5 * ioTimeoutSeconds + 2, 8 * ioTimeoutSeconds + max(graceSeconds - 15, graceSeconds / 2))
         return LeaseDeadlines(
             nextLookSeconds: max(next, ioTimeoutSeconds / 2),
             warningSeconds: max(0, 3 * period + 2 - age),
-            failureSeconds: max(0, period + 8.5 * ioTimeoutSeconds + 2 - age),
+            failureSeconds: max(0, verdict - age),
             endSeconds: max(0, 8 * ioTimeoutSeconds + graceSeconds - LockspaceState.marginSeconds - age))
     }
 

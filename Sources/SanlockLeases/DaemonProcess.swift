@@ -24,10 +24,12 @@ struct DaemonProcess {
         self.init(connectedTo: socket.number)
     }
 
+    /// Where its socket is.
+    static var runDirectory: String { getenv("SANLOCK_RUN_DIR").map { String(cString: $0) } ?? "/run/sanlock" }
+
     /// Connects where libsanlock would.
     static func connect() throws(SystemError) -> Descriptor {
-        let directory = getenv("SANLOCK_RUN_DIR").map { String(cString: $0) } ?? "/run/sanlock"
-        return try UnixSocket.connect(to: "\(directory)/sanlock.sock")
+        try UnixSocket.connect(to: "\(runDirectory)/sanlock.sock")
     }
 
     /// The name that it gives this host in a lockspace, where it was told one; otherwise it makes one up at each start.
@@ -35,10 +37,12 @@ struct DaemonProcess {
         value(of: "-e") ?? setting("our_host_name")
     }
 
+    /// Whether it is set to use one.
+    var isToUseWatchdog: Bool { (value(of: "-w") ?? setting("use_watchdog") ?? "1") != "0" }
+
     /// Whether a watchdog resets the host when it can't be told to let go of its leases any more.
     var usesWatchdog: Bool {
-        let isOn = (value(of: "-w") ?? setting("use_watchdog") ?? "1") != "0"
-        return isOn && ((try? Files.kind(of: "/run/wdmd/wdmd.sock")) ?? nil) != nil
+        isToUseWatchdog && ((try? Files.kind(of: "/run/wdmd/wdmd.sock")) ?? nil) != nil
     }
 
     /// How long it leaves a process that it told of a failed lockspace before it kills it, in seconds.
@@ -46,8 +50,8 @@ struct DaemonProcess {
         (value(of: "-g") ?? setting("kill_grace_seconds")).flatMap(Double.init) ?? 40
     }
 
-    // `-e NAME` or `-eNAME`; the last one counts.
-    private func value(of option: String) -> String? {
+    /// An option that it was started with: `-e NAME` or `-eNAME`; the last one counts.
+    func value(of option: String) -> String? {
         let text = (try? Files.read("/proc/\(pid)/cmdline", limit: 65536)) ?? []
         let arguments = text.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
         var value: String?
@@ -57,8 +61,8 @@ struct DaemonProcess {
         return value
     }
 
-    // Source: `man 8 sanlock`, /etc/sanlock/sanlock.conf.
-    private func setting(_ key: String) -> String? {
+    /// A line of its settings. Source: `man 8 sanlock`, /etc/sanlock/sanlock.conf.
+    func setting(_ key: String) -> String? {
         let text = (try? Files.read("/etc/sanlock/sanlock.conf", limit: 65536)) ?? []
         for line in String(decoding: text, as: UTF8.self).split(separator: "\n") {
             let halves = line.split(separator: "=", maxSplits: 1).map { $0.filter { $0 != " " && $0 != "\t" } }

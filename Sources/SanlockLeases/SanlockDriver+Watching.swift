@@ -42,7 +42,7 @@ extension SanlockDriver {
 
     // What it holds for this process. It says nothing where a lease's path has a space in it.
     private func lossAtDaemon(_ leases: [HeldLease]) -> LeaseLoss? {
-        guard let held = try? SanlockCalls.held(by: pid) else { return nil }
+        guard let held = try? inTurn({ () throws(SanlockCode) in try SanlockCalls.held(by: pid) }) else { return nil }
         for lease in leases {
             let resource = lease.request.resource
             guard let version = held[[resource.lockspace, resource.name]] else {
@@ -63,7 +63,9 @@ extension SanlockDriver {
         for lease in leases where asked.insert(lease.request.resource.lockspace).inserted {
             let probe = HeldLease(
                 request: LeaseRequest(disk: nil, resource: lease.request.resource, mode: .exclusive), version: .max)
-            do throws(SanlockCode) { try SanlockCalls.retake([probe], for: pid) } catch {
+            do throws(SanlockCode) {
+                try inTurn { () throws(SanlockCode) in try SanlockCalls.retake([probe], for: pid) }
+            } catch {
                 guard error.outcome == .lockspaceGone else { continue }
                 let name = lease.request.resource.lockspace
                 return LeaseLoss(
@@ -142,7 +144,7 @@ extension SanlockDriver {
         for lease in leases {
             do throws(SanlockCode) {
                 asked.withLock { $0.append(lease.request) }
-                try SanlockCalls.retake([lease], for: pid)
+                try inTurn { () throws(SanlockCode) in try SanlockCalls.retake([lease], for: pid) }
             } catch {
                 throw RefusedLease(request: lease.request, code: error)
             }

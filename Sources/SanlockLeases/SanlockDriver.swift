@@ -17,6 +17,8 @@ public final class SanlockDriver: LeaseDriver {
     let socket = Mutex<Int32?>(nil)
     /// This host's name in each lockspace, read once: storage may hang later.
     let hostNames = Mutex<[String: String]>([:])
+    /// One call by pid at a time: the daemon refuses a second one (EBUSY).
+    let turn = Mutex(())
     /// How often the leases have been looked at.
     let looks = Mutex(0)
     /// What sanlock may hold for this process: what it was asked for and not told to give back.
@@ -104,7 +106,7 @@ public final class SanlockDriver: LeaseDriver {
         }
         var failure: SanlockCode?
         for some in SanlockDriver.calls(for: requests) {
-            do throws(SanlockCode) { try SanlockCalls.release(some, of: pid) } catch { failure = failure ?? error }
+            do throws(SanlockCode) { try release(some) } catch { failure = failure ?? error }
         }
         if let failure {
             throw LeaseFailure(
@@ -112,6 +114,26 @@ public final class SanlockDriver: LeaseDriver {
                 detail: "the leases were not all given back (\(failure.symbol)); they are free when "
                     + "this process has ended")
         }
+    }
+
+    // Somebody else's question about this process makes the daemon refuse a release, too.
+    private func release(_ requests: ArraySlice<LeaseRequest>) throws(SanlockCode) {
+        let deadline = Clock.monotonicSeconds() + SanlockDriver.busySeconds
+        while true {
+            do throws(SanlockCode) {
+                return try inTurn { () throws(SanlockCode) in try SanlockCalls.release(requests, of: pid) }
+            } catch {
+                guard error.number == -EBUSY, Clock.monotonicSeconds() < deadline else { throw error }
+                usleep(2000)
+            }
+        }
+    }
+
+    private static let busySeconds = 1.0
+
+    /// Makes a call by pid when no other is under way.
+    func inTurn<Result: Sendable>(_ call: () throws(SanlockCode) -> Result) throws(SanlockCode) -> Result {
+        try turn.withLock { _ throws(SanlockCode) in try call() }
     }
 
     /// Whether the daemon uses a watchdog: asked of its command line and its configuration, since no call tells, and of

@@ -224,7 +224,8 @@ extension Supervision {
             return rescue(stopping.reason)
         case .leaseConnectionLost:
             isConnected = false
-            return stopping.isKilling && stopping.reason == .leaseLost ? [] : announceLoss() + kill(.leaseLost)
+            // What was lost before isn't lost by this, and dies of what it dies of.
+            return stopping.isKilling && isLossAnnounced ? [] : announceLoss() + kill(.leaseLost)
         case .leasesLost(let endSeconds):
             return stopping.isKilling ? announceLoss() : hurry(endSeconds)
         case .timerFired(.renewalFailure):

@@ -50,6 +50,8 @@ final class MonitorConnection {
 final class GuestMonitor {
     /// What a reply is waited for.
     enum Question: Equatable {
+        /// Whether the guest runs, while nobody stops it.
+        case atFirst
         /// Whether the guest runs before it is stopped.
         case before
         case stop
@@ -72,6 +74,10 @@ final class GuestMonitor {
     var readySeconds = 0.0
     /// Whether the guest is to stand still, and hasn't been asked yet.
     var wantsPause = false
+    /// Whether `stop` was answered: that alone says that the guest's writes are done.
+    var isStopAnswered = false
+    /// Whether the guest runs, by the last that was heard.
+    var isGuestRunning: Bool?
     /// Whether it ran when it was stopped; one that its own manager had stopped isn't ours to continue.
     /// Nil: that isn't known yet.
     var wasRunning: Bool?
@@ -170,7 +176,11 @@ extension Supervisor {
         if case .pausing = supervision.state { loop.cancel(.evidence) }
         if monitor.wasReady { note(.info, "the guest's monitor: \(why)") }
         if Clock.monotonicSeconds() - monitor.readySeconds > Supervisor.monitorPatienceSeconds { monitor.attempts = 0 }
-        if case .pausing = supervision.state { monitor.wantsPause = true }
+        if case .pausing = supervision.state {
+            // What stands still on the next connection may do so by our order.
+            if !monitor.wantsPause { monitor.wasRunning = monitor.wasRunning ?? true }
+            monitor.wantsPause = true
+        }
         handle(.monitorLost)
         tryMonitorAgain()
     }
@@ -191,8 +201,11 @@ extension Supervisor {
             loop.cancel(.monitorSilent)
             if monitor.wantsConnection { shareWithMonitor() }
             if monitor.wantsPause { return stopGuest() }
-            if case .paused = supervision.state { ask(.queryStatus, .still) }
+            if case .paused = supervision.state { ask(.queryStatus, .still) } else { ask(.queryStatus, .atFirst) }
+        case .event(.stopped):
+            if case .running = supervision.state { monitor.isGuestRunning = false }
         case .event(.resumed), .event(.reset), .event(.woken):
+            if case .running = supervision.state, news == .event(.resumed) { monitor.isGuestRunning = true }
             if case .paused = supervision.state { handle(.guestWentOn) }
         case .event: break
         case .reply(let id, let reply):
@@ -202,10 +215,15 @@ extension Supervisor {
 
     private func take(_ reply: MonitorReply, to question: GuestMonitor.Question) {
         switch (question, reply) {
+        case (.atFirst, .status(let status)):
+            if case .running = supervision.state { monitor.isGuestRunning = !status.staysStopped }
+        case (.stop, .done):
+            monitor.isStopAnswered = true
         case (.before, .status(let status)):
             // Asked again on a new connection, it may stand still by our own order.
             if monitor.wasRunning == nil { monitor.wasRunning = !status.staysStopped }
         case (.after, .status(let status)):
+            guard monitor.isStopAnswered else { return failPause("it didn't answer what it was told") }
             guard status.staysStopped else { return failPause("it says that the guest is \(status.word)") }
             monitor.writtenBytes = child.flatMap(StorageWrites.bytes)
             loop.start(.evidence, seconds: Supervisor.evidenceSeconds)
@@ -233,7 +251,7 @@ extension Supervisor {
 
     func pauseGuest() {
         monitor.wantsPause = true
-        monitor.wasRunning = nil
+        monitor.wasRunning = monitor.isGuestRunning
         if monitor.connection == nil { return openMonitor() }
         if monitor.connection?.conversation.isReady == true { stopGuest() }
     }
@@ -241,6 +259,7 @@ extension Supervisor {
     private func stopGuest() {
         monitor.wantsPause = false
         guard case .pausing = supervision.state else { return }
+        monitor.isStopAnswered = false
         // QEMU answers the stop once the writes that were under way are done and flushed (docs/decisions/qmp.md).
         ask(.queryStatus, .before)
         ask(.stop, .stop)
@@ -290,6 +309,7 @@ extension Supervisor {
     // MARK: - Going on
 
     func resumeGuest() {
+        monitor.isGuestRunning = monitor.wasRunning
         guard monitor.wasRunning != false else { return handle(.guestWentOn) }
         guard monitor.connection?.conversation.isReady == true else { return openMonitor() }
         ask(.cont, .goOn)

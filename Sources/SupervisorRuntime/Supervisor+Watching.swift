@@ -93,7 +93,7 @@ extension Supervisor {
             note(
                 .warning,
                 """
-                lockspace \(lockspace.name) was not renewed \(age); unless it is, the guest is \(end) in \
+                lockspace \(lockspace.name) was not seen to be renewed \(age); unless it is, the guest is \(end) in \
                 \(whole(lockspace.failsInSeconds(now: now) ?? 0)) s: see to the lease storage and to the sanlock daemon
                 """)
         }

@@ -72,10 +72,15 @@ final class GuestConnection {
 
     /// Calls a method and returns the first answer.
     func call(_ call: Call, more: Bool = false) throws -> ReplyMessage {
-        let message = CallMessage(call: call, more: more).message()
-        do throws(SystemError) { try Files.write(message, to: socket.number) } catch { throw Gone() }
+        try send(call, more: more)
         guard let reply = try next() else { throw Gone() }
         return reply
+    }
+
+    /// Calls a method; its answer is to be received.
+    func send(_ call: Call, more: Bool = false) throws {
+        let message = CallMessage(call: call, more: more).message()
+        do throws(SystemError) { try Files.write(message, to: socket.number) } catch { throw Gone() }
     }
 
     /// The next answer of a call with more; nil when the supervisor has ended.
@@ -135,8 +140,7 @@ func ask<Answer>(
     } catch is GuestConnection.TimedOut {
         throw Problem(
             Problem.unavailable,
-            "the supervisor of \(name) (pid \(guest.supervisorPid)) does not answer; is it stopped? leasehold kill ends it"
-        )
+            GuestSight.silence(name, guest.supervisorPid))
     } catch is GuestConnection.Gone {
         throw FoundGuest.notFound(name, in: directory)
     } catch let error as WireError {

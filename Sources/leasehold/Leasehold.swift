@@ -11,7 +11,8 @@ struct Leasehold: ParsableCommand {
         abstract: "Runs virtual machines under the sanlock leases of their disks.",
         version: leaseholdVersion,
         subcommands: [
-            Run.self, List.self, Status.self, ChildPid.self, Wait.self, Stop.self, Kill.self, Events.self,
+            Run.self, List.self, Status.self, ChildPid.self, Wait.self, Stop.self, Kill.self, Events.self, Doctor.self,
+            Metrics.self,
             LeaseCommand.self, LockspaceCommand.self, SupervisorCommand.self,
         ])
 

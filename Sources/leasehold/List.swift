@@ -1,12 +1,16 @@
 import ArgumentParser
 import ControlProtocol
 import GuestDirectory
+import HostChecks
 import Platform
 
 struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "List the guests of this host.",
+        abstract: "List the guests of this host, and how their leases are.",
         discussion: "Also ends what a supervisor and a keeper that were killed left behind, and says so.")
+
+    /// How long the guests' supervisors may take to answer, in seconds.
+    private static let patienceSeconds = 5.0
 
     @OptionGroup var settings: ConfigurationOptions
     @Flag(help: "Print an array of Status.") var json = false
@@ -23,29 +27,29 @@ struct List: ParsableCommand {
                     : "removed what the killed supervisor of guest \(leftover.name) left behind"
             try? Files.write(Array("leasehold: \(text.printable)\n".utf8), to: 2)
         }
-        var statuses: [WireStatus] = []
-        var silent: [String] = []
-        for paths in directory.guestDirectories() {
-            guard let guest = FoundGuest(paths) else { continue }
-            do {
-                statuses.append(try status(of: guest, named: paths.fileName, in: directory))
-            } catch let problem as Problem {
-                // One that ended just now is no guest any more.
-                if problem.code != Problem.notFound { silent.append(problem.text) }
-            }
-        }
+        let sights = GuestSight.all(in: directory, within: List.patienceSeconds)
         if json {
-            try show(JSON.array(statuses.map(\.json)).prettyDescription + "\n")
+            // What was written down some time ago is no answer.
+            let answers = sights.filter { $0.source == .supervisor }.compactMap(\.status)
+            try show(JSON.array(answers.map(\.json)).prettyDescription + "\n")
         } else {
-            var table = Table(["NAME", "STATE", "PID", "LEASES", "SINCE"])
-            for status in statuses {
-                table.add([
-                    status.name.printable, status.state.rawValue, status.childPid.map(String.init) ?? "-",
-                    String(status.leases.count), status.since,
-                ])
-            }
-            try show(table.text)
+            try show(List.text(sights))
         }
-        if let first = silent.first { throw Problem(Problem.unavailable, first) }
+        if let silent = sights.first(where: { $0.source != .supervisor }) { throw silent.problem }
+    }
+
+    private static func text(_ sights: [GuestSight]) -> String {
+        var table = Table(["NAME", "STATE", "PID", "LEASES", "WATCHDOG", "SINCE", "HEALTH"])
+        let now = Clock.wallTime().seconds
+        for sight in sights {
+            guard let status = sight.status else { continue }
+            let health = GuestHealth(status: status, events: sight.events, secondsSince1970: now)
+            table.add([
+                status.name.printable, status.state.rawValue, status.childPid.map(String.init) ?? "-",
+                String(status.leases.count), status.watchdog ? "on" : "off", status.since,
+                sight.source == .supervisor ? health.words : "not known: its supervisor does not answer",
+            ])
+        }
+        return table.text
     }
 }

@@ -1,8 +1,16 @@
 import ArgumentParser
 import ControlProtocol
+import GuestDirectory
+import HostChecks
+import Platform
 
 struct Status: ParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Show a guest and its leases.")
+    static let configuration = CommandConfiguration(
+        abstract: "Show a guest, its leases, and how they are.",
+        discussion: """
+            Of a supervisor that does not answer it shows what was written down last, says so, and exits with 69; with --json \
+            it shows nothing then.
+            """)
 
     @Argument(help: "The guest's name or UUID.") var guest: String
     @OptionGroup var settings: ConfigurationOptions
@@ -10,11 +18,28 @@ struct Status: ParsableCommand {
 
     func run() throws {
         let directory = try settings.runDirectory()
-        let status = try status(of: FoundGuest.named(guest, in: directory), named: guest, in: directory)
-        try show(json ? status.json.prettyDescription + "\n" : Status.text(status))
+        let found = try FoundGuest.named(guest, in: directory)
+        do {
+            let status = try status(of: found, named: guest, in: directory)
+            let events = json ? [] : found.paths.readState()?.events ?? []
+            try show(json ? status.json.prettyDescription + "\n" : Status.text(status, events))
+        } catch let problem as Problem {
+            if problem.code == Problem.unavailable, !json, let state = found.paths.readState() {
+                try show(Status.text(state.status, state.events, writtenDown: Status.time(of: found.paths.state)))
+            }
+            throw problem
+        }
     }
 
-    private static func text(_ status: WireStatus) -> String {
+    // When a file was written.
+    private static func time(of path: String) -> String {
+        guard let kind = try? Files.kind(of: path), let seconds = Int64(exactly: kind.changedSeconds.rounded()) else {
+            return "a time that isn't known"
+        }
+        return rfc3339(secondsSince1970: seconds)
+    }
+
+    private static func text(_ status: WireStatus, _ events: [WireEvent], writtenDown time: String? = nil) -> String {
         var facts: [(String, String)] = [
             ("Guest", status.name), ("UUID", status.uuid), ("State", status.state.rawValue), ("Since", status.since),
             ("Pid", status.childPid.map(String.init) ?? "-"), ("Supervisor", String(status.supervisorPid)),
@@ -22,10 +47,18 @@ struct Status: ParsableCommand {
             ("Watchdog", status.watchdog ? "on" : "off: a host that hangs is not fenced"),
             ("Command", status.command.joined(separator: " ")),
         ]
-        for lockspace in status.lockspaces {
-            let host = lockspace.hostName.map { " (\($0))" } ?? ""
-            facts.append(("Lockspace", "\(lockspace.name), host id \(lockspace.hostId)\(host)"))
+        if let time { facts.append(("Answers", "no: all this was written down at \(time)")) }
+        if let user = status.childPid.flatMap(GuestUser.reachingSanlock) {
+            facts.append(("User", "\(user): a guest that breaks out of its emulator could open sanlock's own socket"))
         }
+        var known = status
+        if time != nil {
+            // What was true of renewals then is not now.
+            known.lockspaces = status.lockspaces.map {
+                WireLockspace(name: $0.name, hostId: $0.hostId, hostName: $0.hostName)
+            }
+        }
+        facts += GuestHealth(status: known, events: events, secondsSince1970: Clock.wallTime().seconds).facts
         let text = factsText(facts)
         if status.leases.isEmpty { return text + "\nNo leases.\n" }
         var table = Table(["DISK", "MODE", "STATE", "VERSION", "LEASE"])

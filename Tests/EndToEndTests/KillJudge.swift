@@ -8,6 +8,8 @@ struct KillVerdict {
     var fate = ""
     /// What was wrong; empty where all was as it has to be.
     var failures: [String] = []
+    /// Whether the guest never was in the phase of the cell, so that nothing was tried.
+    var wasNotReached = false
 }
 
 /// Looks at scenes after their blow, and compares what became of them with their rules. What goes wrong is noted, and
@@ -47,7 +49,8 @@ struct KillJudge {
                 let now = monotonicNanoseconds()
                 guard scene.guest.contains(where: \.exists) else { continue }
                 lastSeen[index] = now
-                isWaiting = isWaiting || scene.rules.fate == .dies
+                let firstIsToDie = scene.rules.fate == .mayOutlive && scene.guest.first?.exists == true
+                isWaiting = isWaiting || scene.rules.fate == .dies || firstIsToDie
             }
             // What is to go on is given time to go wrong.
             if !isWaiting, secondsSince(strike.nanoseconds) > 0.25 { break }
@@ -157,7 +160,7 @@ struct KillJudge {
             note(index, lines.count == 1, "not one line: \(lines)")
         }
         let allowed = Set(endings.map { "\($0)" }).sorted().joined(separator: ", or ")
-        note(index, endings.contains(ending), "ended by \(ending), not \(allowed)")
+        note(index, endings.contains(ending), "ended by \(ending), not \(allowed); \(scene.program.errors.suffix(400))")
     }
 
     // MARK: Leases

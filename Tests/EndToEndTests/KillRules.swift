@@ -120,7 +120,6 @@ struct KillRules {
         if keeperDies {
             cell.phase == .stopping ? add(killed, "stopped", killed) : add(.exit(125), "keeperDied", killed)
         }
-        if keeperDies, cell.phase == .paused, hits(.daemon) { add(.exit(74), "leaseLost", killed) }
         if losesLeases {
             // Before the guest ran, this is a start that failed.
             let status = Status.exit(cell.phase.ranGuest ? 74 : 69)

@@ -26,7 +26,7 @@ struct KillScene {
         self.stage = stage
         rules = KillRules(cell: cell)
         record = HostileRecord(hosts.scratch.file("k\(stage.tag).pids"))
-        var options = ["--name", "guest", "--log-level", "critical"]
+        var options = ["--name", "guest", "--log-level", cell.phase == .paused ? "info" : "critical"]
         var modes = "timestamps,fork=1"
         var probe = try Products.probe()
         var emulator: [String]?
@@ -101,7 +101,7 @@ struct KillScene {
 
     func state() throws -> String {
         let status = try stage.leasehold("status", "guest", "--json")
-        return status.succeeded ? try status.json()["state"]?.string ?? "" : "none"
+        return status.succeeded ? (try? status.json())?["state"]?.string ?? "unreadable" : "none"
     }
 
     private func awaitState(_ wanted: String) throws {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// A host whose sanlock daemon runs as Debian's user for it, as in production, with the supervisor as root.
-private final class SanlockUsersHost: Sendable {
+final class SanlockUsersHost: Sendable {
     static let user = "sanlock"
 
     let scratch: Scratch
@@ -63,7 +63,7 @@ private final class SanlockUsersHost: Sendable {
         }
     }
 
-    private var environment: [String: String] {
+    var environment: [String: String] {
         [
             "SANLOCK_RUN_DIR": daemonDirectory, "LEASEHOLD_RUN_DIR": runDirectory, "LEASEHOLD_CONFIG": configuration,
         ]

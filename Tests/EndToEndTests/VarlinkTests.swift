@@ -171,44 +171,10 @@ import TestSupport
 /// PyPI's clients: a Python that has them, and the script beside this file.
 private enum VarlinkClient {
     static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().path
-    private static let packages = ["varlink", "asyncvarlink"]
-    private static let python = Result { try findPython() }
 
     static func run(_ what: String, _ socket: String, _ arguments: [String] = []) throws -> JSONValue {
         let script = folder + "/varlink_client.py"
-        return try Program.run(try python.get(), ["-B", script, what, socket] + arguments, timeout: 60)
+        return try Program.run(try Python.path(), ["-B", script, what, socket] + arguments, timeout: 60)
             .expecting(.exit(0)).json()
-    }
-
-    /// `LEASEHOLD_PYTHON` where it is set (`scripts/setup` does), else one that is made below the package's `.build`.
-    private static func findPython() throws -> String {
-        if let given = ProcessInfo.processInfo.environment["LEASEHOLD_PYTHON"] {
-            guard try hasPackages(given) else {
-                throw TestFailure("LEASEHOLD_PYTHON=\(given) can't import \(packages.joined(separator: " and "))")
-            }
-            return given
-        }
-        let home = try packageFolder() + "/.build/varlink-client"
-        let python = home + "/bin/python"
-        if FileManager.default.isExecutableFile(atPath: python), try hasPackages(python) { return python }
-        try Program.run("python3", ["-m", "venv", "--clear", home], timeout: 120).expecting(.exit(0))
-        try Program.run(
-            python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"] + packages, timeout: 120
-        ).expecting(.exit(0))
-        return python
-    }
-
-    private static func hasPackages(_ python: String) throws -> Bool {
-        try Program.run(python, ["-c", "import \(packages.joined(separator: ", "))"]).succeeded
-    }
-
-    private static func packageFolder() throws -> String {
-        var url = URL(fileURLWithPath: folder)
-        while url.path != "/" {
-            let manifest = url.appendingPathComponent("Package.swift").path
-            if FileManager.default.fileExists(atPath: manifest) { return url.path }
-            url.deleteLastPathComponent()
-        }
-        throw TestFailure("no Package.swift above \(folder)")
     }
 }

@@ -138,7 +138,7 @@ import Testing
             case .paused:
                 #expect(actions.contains(.letKeeperWait(seconds: nil)), "after \(path)")
             case .stopping(let stopping):
-                let isDying = stopping.reason == .leaseLost && stopping.isKilling
+                let isDying = guest.isLossAnnounced && stopping.isKilling
                 #expect(isDying || actions.contains(.killGuest), "after \(path)")
             case .acquiring, .releasing:
                 #expect(actions.contains { if case .finish = $0 { true } else { false } }, "after \(path)")

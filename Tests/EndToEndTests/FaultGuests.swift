@@ -20,7 +20,7 @@ final class FaultGuest: Sendable {
     /// Starts it; returns when it has written for the first time.
     init(
         _ policy: LossPolicy, on hosts: FaultHosts, disk: String, observer: DiskObserver, hertz: UInt32,
-        name: String = FaultGuest.name, options: [String] = []
+        name: String = FaultGuest.name
     ) throws {
         self.policy = policy
         let scratch = hosts.scratch
@@ -31,7 +31,7 @@ final class FaultGuest: Sendable {
             ["--on-lease-loss", policy.rawValue, "--log-level", "info"] + (isPausing ? ["--qmp", qmpSocket] : [])
         events = scratch.file("\(name).events")
         let guest = try hosts.first.start(
-            all + options, writer.command(qmpSocket: isPausing ? qmpSocket : nil), named: name)
+            all, writer.command(qmpSocket: isPausing ? qmpSocket : nil), named: name)
         self.guest = guest
         try eventually(within: 30, every: 10, "the first write of \(guest.running): \(guest.running.errors)") {
             guard guest.running.isRunning else { throw TestFailure("\(guest.running): \(guest.running.errors)") }

@@ -9,8 +9,6 @@ enum FaultStorage: Sendable {
     case faulty
     /// Through a file system in an image, which can be frozen. Host 2 has the same blocks without it, in the image.
     case freezable
-    /// The same for both hosts.
-    case freezableForBoth
 }
 
 /// Two hosts on one lease directory, whose faults can be made for the first alone.
@@ -41,7 +39,7 @@ final class FaultHosts: Sendable {
             case .faulty:
                 store = try scratch.directory("store")
                 faultFileSystem = try FaultFileSystem(store, at: mountPoint, scratch)
-            case .freezable, .freezableForBoth:
+            case .freezable:
                 faultFileSystem = nil
                 store = mountPoint
                 try Self.mountImage(image, at: mountPoint, scratch)
@@ -185,7 +183,7 @@ final class FaultHosts: Sendable {
     /// Undoes faults, ends everything and removes it.
     func end() {
         try? faultFileSystem?.set(.working)
-        if storage == .freezable || storage == .freezableForBoth { try? thaw() }
+        if storage == .freezable { try? thaw() }
         for station in [first, second] { station.daemon.cont() }
         scratch.remove()
     }

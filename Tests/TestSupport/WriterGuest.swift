@@ -59,23 +59,17 @@ public struct WriterGuest: Sendable {
         return command + more
     }
 
-    private var reportLines: [[Substring]] {
-        let text = FileManager.default.contents(atPath: report) ?? Data()
-        return String(decoding: text, as: UTF8.self).split(separator: "\n").map { $0.split(separator: " ") }
-    }
-
     /// When it saw another's writing.
     public var sightings: [Sighting] {
-        reportLines.compactMap { words in
+        let text = String(decoding: FileManager.default.contents(atPath: report) ?? Data(), as: UTF8.self)
+        return text.split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ")
             guard words.count == 6, words[0] == "sees", let other = UInt32(words[1], radix: 16),
                 let number = UInt32(words[3], radix: 16), let own = UInt32(words[5], radix: 16)
             else { return nil }
             return Sighting(identity: other, number: number, ownNumber: own)
         }
     }
-
-    /// How many reads and writes failed.
-    public var failures: Int { reportLines.count { $0.first == "error" } }
 
     // MARK: The boot sector
 

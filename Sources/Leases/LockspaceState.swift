@@ -41,6 +41,18 @@ public struct LockspaceState: Equatable, Sendable {
         return age <= freshSeconds ? max(0, age - 2 * ioTimeoutSeconds) : age
     }
 
+    /// Whether the next renewal should have shown by now.
+    public func isOverdue(now: Double) -> Bool {
+        shownRenewalSeconds.map { now - $0 > freshSeconds } ?? false
+    }
+
+    /// The same where the daemon has just said that it hasn't given the lockspace up: then it renewed it within its limit.
+    public func notFailed(now: Double) -> LockspaceState {
+        var state = self
+        state.shownRenewalSeconds = shownRenewalSeconds.map { max($0, now - 8 * ioTimeoutSeconds) }
+        return state
+    }
+
     /// In how many seconds the daemon gives the lockspace up, if no renewal succeeds until then.
     public func failsInSeconds(now: Double) -> Double? {
         renewalAgeSeconds(now: now).map { max(0, 8 * ioTimeoutSeconds - $0) }
@@ -59,7 +71,7 @@ public struct LockspaceState: Equatable, Sendable {
         // Once a period; and when the next renewal should show, so that one that is merely due isn't taken for one that fails.
         let next = shownRenewalSeconds == nil ? period : min(period, 2 * period + 3 - age)
         // A daemon that says nothing may have renewed twice since, and been seen doing neither.
-        let verdict = min(12.5 * ioTimeoutSeconds + 2, 8 * ioTimeoutSeconds + max(graceSeconds - 15, graceSeconds / 2))
+        let verdict = min(12.5 * ioTimeoutSeconds + 4, 8 * ioTimeoutSeconds + max(graceSeconds - 15, graceSeconds / 2))
         return LeaseDeadlines(
             nextLookSeconds: max(next, ioTimeoutSeconds / 2),
             warningSeconds: max(0, 3 * period + 2 - age),

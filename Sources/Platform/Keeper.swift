@@ -116,10 +116,12 @@ public final class Keeper {
     }
 
     /// Gives the keeper a copy of a new lease socket, to keep open and watch instead of the one that it has.
-    public func watch(leaseSocket: Int32) {
+    ///
+    /// - Returns: whether it was told.
+    public func watch(leaseSocket: Int32) -> Bool {
         let order = leasehold_order(kind: Int32(LEASEHOLD_ORDER_LEASES.rawValue), value: 0)
-        _ = withUnsafeBytes(of: order) {
-            leasehold_send_descriptor(reports.number, $0.baseAddress, $0.count, leaseSocket)
+        return withUnsafeBytes(of: order) {
+            leasehold_send_descriptor(reports.number, $0.baseAddress, $0.count, leaseSocket) == $0.count
         }
     }
 

@@ -2,17 +2,18 @@ import Glibc
 
 /// How much processes have written to storage, as the kernel has counted: evidence that nobody can talk away.
 public enum StorageWrites {
-    /// The bytes that a process and those below it have caused to be written so far; nil where the kernel doesn't tell (a
-    /// process of other rights: CAP_SYS_PTRACE sees all). What goes to memory only (tmpfs) isn't counted.
+    /// The bytes that the processes below one have caused to be written so far; nil where there are none, or the kernel doesn't
+    /// tell (processes of other rights: CAP_SYS_PTRACE sees all). What goes to memory only (tmpfs) isn't counted.
     ///
     /// Source: `man 5 proc_pid_io`, `write_bytes`.
-    public static func bytes(of process: ProcessIdentity) -> UInt64? {
+    public static func bytesBelow(_ process: ProcessIdentity) -> UInt64? {
+        let all = process.descendants()
         var sum: UInt64 = 0
-        for one in [process] + process.descendants() {
+        for one in all {
             guard let count = bytes(ofPid: one.pid) else { return nil }
             sum &+= count
         }
-        return sum
+        return all.isEmpty ? nil : sum
     }
 
     private static func bytes(ofPid pid: Int32) -> UInt64? {

@@ -20,8 +20,14 @@ extension SanlockDriver {
                 loss: LeaseLoss(.atOnce, detail: "the sanlock daemon has left lockspace \(missing)"))
         }
         if let loss = lossAtDaemon(leases) { return LeaseSight(lockspaces: states, loss: loss) }
-        if isUrged, let loss = failedLockspace(leases) { return LeaseSight(lockspaces: states, loss: loss) }
         let now = Clock.monotonicSeconds()
+        if isUrged || states.contains(where: { $0.isOverdue(now: now) }) {
+            switch verdict(on: leases) {
+            case .failed(let loss): return LeaseSight(lockspaces: states, loss: loss)
+            case .stands: return LeaseSight(lockspaces: states.map { $0.notFailed(now: now) }, loss: nil)
+            case .unknown: return LeaseSight(lockspaces: states, loss: nil)
+            }
+        }
         let isFresh = states.allSatisfy { state in
             state.renewalAgeSeconds(now: now).map { $0 <= 2 * state.ioTimeoutSeconds + 4 } ?? false
         }
@@ -29,13 +35,15 @@ extension SanlockDriver {
     }
 
     private func state(_ name: String, _ hostId: UInt64, _ path: String) -> LockspaceState {
-        if hostNames.withLock({ $0[name] == nil }), let hostName = LockspaceSlots.hostName(of: hostId, in: path) {
-            hostNames.withLock { $0[name] = hostName }
+        // Once, while the storage was just in use.
+        if hostNames.withLock({ $0[name] == nil }) {
+            let hostName = LockspaceSlots.hostName(of: hostId, in: path)
+            hostNames.withLock { $0[name] = .some(hostName) }
         }
         let own = (try? SanlockCalls.hosts(of: name))?.first { $0.id == hostId }
         let grace = socket.withLock { $0 }.flatMap { DaemonProcess(connectedTo: $0) }?.graceSeconds
         return LockspaceState(
-            name: name, hostId: hostId, hostName: hostNames.withLock { $0[name] },
+            name: name, hostId: hostId, hostName: hostNames.withLock { $0[name] ?? nil },
             ioTimeoutSeconds: own.map { Double.ioSeconds($0.ioTimeoutSeconds) } ?? settings.ioSeconds,
             graceSeconds: grace ?? 40, shownRenewalSeconds: own.map { Double($0.timestamp) })
     }
@@ -57,24 +65,50 @@ extension SanlockDriver {
         return nil
     }
 
-    // A lease that is held can't be taken; in a lockspace that has failed the daemon says that first (-28).
-    private func failedLockspace(_ leases: [HeldLease]) -> LeaseLoss? {
+    private enum Verdict {
+        case failed(LeaseLoss)
+        case stands
+        case unknown
+    }
+
+    // A lease that is held can't be taken (-17). In a lockspace that has failed the daemon says that first (-28); and once it has
+    // told this process so, it refuses it every lease until it has given back what it has (-16).
+    private func verdict(on leases: [HeldLease]) -> Verdict {
         var asked: Set<String> = []
+        var verdict = Verdict.stands
         for lease in leases where asked.insert(lease.request.resource.lockspace).inserted {
-            let probe = HeldLease(
-                request: LeaseRequest(disk: nil, resource: lease.request.resource, mode: .exclusive), version: .max)
-            do throws(SanlockCode) {
-                try inTurn { () throws(SanlockCode) in try SanlockCalls.retake([probe], for: pid) }
-            } catch {
-                guard error.outcome == .lockspaceGone else { continue }
-                let name = lease.request.resource.lockspace
-                return LeaseLoss(
+            let code = refusal(of: lease)
+            if code?.number == -EEXIST { continue }
+            guard let code, code.outcome == .lockspaceGone || code.number == -EBUSY else {
+                verdict = .unknown
+                continue
+            }
+            let name = lease.request.resource.lockspace
+            return .failed(
+                LeaseLoss(
                     .byDeadline,
                     detail: "the sanlock daemon could not renew lockspace \(name) for too long and gave it up "
-                        + "(\(error.symbol)); see to the lease storage")
+                        + "(\(code.symbol)); see to the lease storage"))
+        }
+        return verdict
+    }
+
+    // Somebody else's question about this process makes the daemon busy as well, for milliseconds.
+    private func refusal(of lease: HeldLease) -> SanlockCode? {
+        let probe = HeldLease(
+            request: LeaseRequest(disk: nil, resource: lease.request.resource, mode: .exclusive), version: .max)
+        var last: SanlockCode?
+        for _ in 0..<5 {
+            do throws(SanlockCode) {
+                try inTurn { () throws(SanlockCode) in try SanlockCalls.retake([probe], for: pid) }
+                return nil
+            } catch {
+                last = error
+                if error.number != -EBUSY { return error }
+                usleep(40_000)
             }
         }
-        return nil
+        return last
     }
 
     // Another's hand at a lease file gives the lease away: what is at its path is what others go by.
@@ -119,35 +153,59 @@ extension SanlockDriver {
                 .wrongVersion, request: lease.request,
                 detail: "its version was not known, so nobody can tell whether somebody had it in between")
         }
+        // What an attempt left.
+        try releaseAll()
         if leases.contains(where: { $0.request.disk != nil }) {
             try files.checkPresence()
             if !membership.isJoined() { try membership.join(makes: false) { _ in } }
             try membership.checkOwnSlot()
         }
-        do throws(RefusedLease) {
-            try retakeAll(leases)
+        do throws(LeaseFailure) {
+            let wanted = try retakeAll(leases)
             let held = held(leases.map(\.request))
-            for (old, new) in zip(leases, held) {
-                guard old.version.map({ new.version == $0 + 1 }) ?? true, (try? isInPlace(new)) ?? false else {
-                    throw RefusedLease(request: new.request, code: .wrongVersion)
-                }
-            }
+            for (old, new) in zip(wanted, held) { try check(new, isAfter: old) }
+            raised.withLock { $0 = [:] }
             return held
         } catch {
             try? releaseAll()
-            throw failure(error)
+            throw error
         }
     }
 
-    private func retakeAll(_ leases: [HeldLease]) throws(RefusedLease) {
-        // One by one: each says which it was, and there is no hurry.
+    // One by one: each says which it was, and there is no hurry. Returns them with the versions under which they were had.
+    private func retakeAll(_ leases: [HeldLease]) throws(LeaseFailure) -> [HeldLease] {
+        var wanted: [HeldLease] = []
         for lease in leases {
+            var lease = lease
+            let resource = lease.request.resource
+            lease.version = raised.withLock { $0[resource] } ?? lease.version
             do throws(SanlockCode) {
                 asked.withLock { $0.append(lease.request) }
                 try inTurn { () throws(SanlockCode) in try SanlockCalls.retake([lease], for: pid) }
             } catch {
-                throw RefusedLease(request: lease.request, code: error)
+                var failure = failure(RefusedLease(request: lease.request, code: error))
+                if failure.holder?.pid == pid { failure.outcome = .beingReleased }
+                throw failure
             }
+            // Should another one be refused, it is this version that is given back.
+            if let version = lease.version { raised.withLock { $0[resource] = version + 1 } }
+            wanted.append(lease)
         }
+        return wanted
+    }
+
+    private func check(_ new: HeldLease, isAfter old: HeldLease) throws(LeaseFailure) {
+        guard let version = old.version else { return }
+        guard let now = new.version else {
+            throw LeaseFailure(.storageFailed, request: new.request, detail: "its version can't be read")
+        }
+        let isRight: Bool
+        do throws(SystemError) {
+            let isInPlace = try isInPlace(new)
+            isRight = isInPlace && now == version + 1
+        } catch {
+            throw LeaseFailure(.storageFailed, request: new.request, detail: "its file can't be read: \(error.message)")
+        }
+        if !isRight { throw failure(RefusedLease(request: new.request, code: .wrongVersion)) }
     }
 }

@@ -16,7 +16,9 @@ public final class SanlockDriver: LeaseDriver {
     private let notice: SanlockNotice?
     let socket = Mutex<Int32?>(nil)
     /// This host's name in each lockspace, read once: storage may hang later.
-    let hostNames = Mutex<[String: String]>([:])
+    let hostNames = Mutex<[String: String?]>([:])
+    /// The versions of leases that are being taken again, where an attempt that failed has made them higher.
+    let raised = Mutex<[LeaseResource: UInt64]>([:])
     /// One call by pid at a time: the daemon refuses a second one (EBUSY).
     let turn = Mutex(())
     /// How often the leases have been looked at.
@@ -48,8 +50,13 @@ public final class SanlockDriver: LeaseDriver {
             let socket = try SanlockCalls.register()
             // The guest gets a copy of its own that stays open over its exec.
             _ = fcntl(socket, F_SETFD, FD_CLOEXEC)
-            if let notice { try SanlockCalls.notify(on: socket, by: notice.program, notice.arguments) }
-            try SanlockCalls.restrict(socket)
+            do throws(SanlockCode) {
+                if let notice { try SanlockCalls.notify(on: socket, by: notice.program, notice.arguments) }
+                try SanlockCalls.restrict(socket)
+            } catch {
+                close(socket)
+                throw error
+            }
             asked.withLock { $0 = [] }
             self.socket.withLock { last in
                 if let last { close(last) }
@@ -106,7 +113,11 @@ public final class SanlockDriver: LeaseDriver {
         }
         var failure: SanlockCode?
         for some in SanlockDriver.calls(for: requests) {
-            do throws(SanlockCode) { try release(some) } catch { failure = failure ?? error }
+            do throws(SanlockCode) { try release(some) } catch {
+                failure = failure ?? error
+                // Of any other error the daemon has let go of them all the same.
+                if error.number == -EBUSY { asked.withLock { $0 += some } }
+            }
         }
         if let failure {
             throw LeaseFailure(

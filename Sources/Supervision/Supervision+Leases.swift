@@ -41,15 +41,16 @@ extension Supervision {
 
     /// The leases are lost under a guest that runs: what is done is the guest's policy.
     mutating func lose(endSeconds: Double) -> [Action] {
-        if settings.pauses { return announceLoss() + pause(endSeconds: endSeconds) }
+        // What is done comes first: telling it may take longer than it should.
+        if settings.pauses { return pause(endSeconds: endSeconds) + announceLoss() }
         // Where another process may have the lease within milliseconds there is no time to ask.
-        if endSeconds <= 0 { return announceLoss() + kill(.leaseLost) }
-        return announceLoss() + stop(min(settings.stopSeconds, endSeconds), for: .leaseLost)
+        if endSeconds <= 0 { return kill(.leaseLost) + announceLoss() }
+        return stop(min(settings.stopSeconds, endSeconds), for: .leaseLost) + announceLoss()
     }
 
     /// The same under one that is being ended already.
     mutating func hurry(_ endSeconds: Double) -> [Action] {
-        if endSeconds <= 0 { return announceLoss() + kill(.leaseLost) }
-        return announceLoss() + [.hastenTimer(.stop, seconds: endSeconds)]
+        if endSeconds <= 0 { return kill(.leaseLost) + announceLoss() }
+        return [.hastenTimer(.stop, seconds: endSeconds)] + announceLoss()
     }
 }

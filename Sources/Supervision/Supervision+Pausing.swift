@@ -87,7 +87,7 @@ extension Supervision {
         case .leasesTaken where step == .taking:
             state = .paused(.goingOn)
             isLossAnnounced = false
-            return [.resumeGuest, .startTimer(.resume, seconds: Supervision.resumePauseSeconds)]
+            return [.resumeGuest, .startTimer(.resume, seconds: Supervision.resumePauseSeconds)] + watchFromNow()
         case .timerFired(.resume) where step == .goingOn:
             return [.resumeGuest, .startTimer(.resume, seconds: Supervision.resumePauseSeconds)]
         case .guestPaused:
@@ -111,10 +111,14 @@ extension Supervision {
             return hasLeases ? [] : leave(kill(.leaseLost))
         case .leaseConnectionLost:
             isConnected = false
-            if hasLeases { return leave(announceLoss() + pause(endSeconds: 0)) }
+            if hasLeases { return leave(lose(endSeconds: 0)) }
             return keeperWait(nil) + (step == .givingBack || step == .taking ? tryAgain() : [])
         case .leasesLost(let endSeconds):
-            return hasLeases ? leave(announceLoss() + pause(endSeconds: endSeconds)) : []
+            return hasLeases ? leave(lose(endSeconds: endSeconds)) : []
+        case .timerFired(.renewalFailure):
+            return hasLeases ? leave(lose(endSeconds: endSeconds)) : []
+        case .leasesSeen, .lookUrged, .timerFired(.leaseLook), .timerFired(.renewalWarning):
+            return hasLeases ? watch(event) : []
         case .stopRequested(let timeoutSeconds):
             // An emulator that ends writes to its images, which are somebody else's by now.
             return leave(hasLeases ? stop(timeoutSeconds) : kill(.stopped))
@@ -127,7 +131,7 @@ extension Supervision {
         case .keeperEnded:
             return leave(rescue(.keeperDied))
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
-            .orphansGone, .timerFired, .leasesReleased, .leasesSeen, .lookUrged, .guestPaused, .pauseFailed:
+            .orphansGone, .timerFired, .leasesReleased, .guestPaused, .pauseFailed:
             return []
         }
     }
@@ -140,7 +144,9 @@ extension Supervision {
 extension LeaseFailure {
     /// Whether it says that somebody else had the lease, or has it.
     var tellsOfAnotherHolder: Bool {
-        switch outcome {
+        // Who else shares a lease, or tries to, changes nothing.
+        if request?.mode == .shared { return false }
+        return switch outcome {
         case .wrongVersion, .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .orphaned: true
         case .beingReleased, .sameDevice, .lockspaceGone, .hostIdInUse, .leaseFileMissing, .leaseFileUnusable,
             .leaseFileNotMade, .hostIdTooLarge, .daemonUnreachable, .storageFailed, .notPermitted, .configurationWrong,

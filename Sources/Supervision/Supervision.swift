@@ -170,7 +170,7 @@ extension Supervision {
             return rescue(.keeperDied)
         case .leaseConnectionLost:
             isConnected = false
-            return announceLoss() + kill(.leaseLost)
+            return kill(.leaseLost) + announceLoss()
         case .stopRequested(let timeoutSeconds):
             return stop(timeoutSeconds)
         case .killRequested:
@@ -225,7 +225,7 @@ extension Supervision {
         case .leaseConnectionLost:
             isConnected = false
             // What was lost before isn't lost by this, and dies of what it dies of.
-            return stopping.isKilling && isLossAnnounced ? [] : announceLoss() + kill(.leaseLost)
+            return stopping.isKilling && isLossAnnounced ? [] : kill(.leaseLost) + announceLoss()
         case .leasesLost(let endSeconds):
             return stopping.isKilling ? announceLoss() : hurry(endSeconds)
         case .timerFired(.renewalFailure):

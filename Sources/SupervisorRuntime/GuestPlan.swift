@@ -38,6 +38,8 @@ public struct GuestPlan: Sendable {
     public var front: Front?
     /// The log from the moment that nobody waits in front any more; nil: as before.
     public var logOnceDetached: Logger?
+    /// Who writes the log.
+    public var logWriter = LogWriter()
     /// The service manager's socket.
     public var notifySocket: String?
     /// Children that the process had before it was the supervisor: not the guest's, and not ours to kill.

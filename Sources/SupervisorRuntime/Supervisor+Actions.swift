@@ -4,6 +4,7 @@ import GuestDirectory
 import Leases
 import Platform
 import Supervision
+import Synchronization
 
 // What `Supervision` says is done here, and nothing is decided.
 extension Supervisor {
@@ -121,6 +122,7 @@ extension Supervisor {
         OwnProcess.outlastOthers()
         if !OwnProcess.stayInMemory() { note(.debug, "memory is not locked: RLIMIT_MEMLOCK forbids it") }
         dropCapabilities()
+        plan.logWriter.startThread()
         for warning in plan.warnings { note(.warning, "\(warning)") }
         // Only now: a libsanlock call has a descriptor open that a fork would hand to the guest.
         worker.perform { [driver, plan] in
@@ -133,13 +135,22 @@ extension Supervisor {
     // A lease that is lost, and can't be given back, keeps its record: others have to hear whose it was. And a record may be on
     // storage that hangs: then the leases go first, and this thread hangs afterwards.
     private func releaseLeases() {
-        worker.perform { [driver, leases, leaseState] in
-            if leaseState != .lost { driver.removeRecords(leases) }
-            return .released(Result { () throws(LeaseFailure) in try driver.releaseAll() })
-        }
-        guard leaseState == .lost, !areLeasesAdrift else { return }
+        let isLost = leaseState == .lost
+        let isReleased = Flag()
         worker.perform { [driver, leases] in
-            driver.removeRecords(leases)
+            if !isLost { driver.removeRecords(leases) }
+            let result = Result { () throws(LeaseFailure) in try driver.releaseAll() }
+            switch result {
+            case .success: isReleased.raise()
+            // Where there is no lease any more, nobody has it.
+            case .failure(let failure):
+                if [.leaseFileMissing, .leaseFileUnusable].contains(failure.outcome) { isReleased.raise() }
+            }
+            return .released(result)
+        }
+        guard isLost, !areLeasesAdrift else { return }
+        worker.perform { [driver, leases] in
+            if isReleased.isRaised { driver.removeRecords(leases) }
             return .nothing
         }
     }
@@ -271,4 +282,13 @@ extension Supervisor {
         }
         return exit
     }
+}
+
+/// What one job of the worker tells a later one.
+private final class Flag: Sendable {
+    private let value = Mutex(false)
+
+    var isRaised: Bool { value.withLock { $0 } }
+
+    func raise() { value.withLock { $0 = true } }
 }

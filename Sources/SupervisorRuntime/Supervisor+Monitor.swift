@@ -57,6 +57,8 @@ final class GuestMonitor {
         case stop
         /// Whether it stands still after it was stopped.
         case after
+        /// Whether it does after its disks were waited for.
+        case confirmed
         /// Whether it still does, on a connection that is new.
         case still
         case goOn
@@ -111,7 +113,7 @@ extension Supervisor {
         }
         if monitor.attempts == 0, !monitor.wasReady {
             loop.start(.monitorSilent, seconds: Supervisor.monitorPatienceSeconds)
-            if plan.settings.pauses, child.flatMap(StorageWrites.bytes) == nil {
+            if plan.settings.pauses, writtenBytes() == nil {
                 note(
                     .warning,
                     "how much the guest writes can't be seen (/proc/PID/io): should its leases be lost, it is ended, not stopped"
@@ -131,7 +133,8 @@ extension Supervisor {
 
     // Often while it matters, and rarely where it hasn't been there for long.
     private func tryMonitorAgain() {
-        let seconds = isPausingOrPaused ? 0.02 : min(0.02 * Double(1 << min(monitor.attempts, 8)), 5)
+        let isUrgent = isPausingOrPaused && supervision.state != .paused(.goingOn)
+        let seconds = isUrgent ? 0.02 : min(0.02 * Double(1 << min(monitor.attempts, 8)), 5)
         loop.start(.monitorAgain, seconds: seconds)
     }
 
@@ -174,6 +177,8 @@ extension Supervisor {
         monitor.connection = nil
         monitor.questions = [:]
         if case .pausing = supervision.state { loop.cancel(.evidence) }
+        // What happens meanwhile nobody hears.
+        if case .running = supervision.state { monitor.isGuestRunning = nil }
         if monitor.wasReady { note(.info, "the guest's monitor: \(why)") }
         if Clock.monotonicSeconds() - monitor.readySeconds > Supervisor.monitorPatienceSeconds { monitor.attempts = 0 }
         if case .pausing = supervision.state {
@@ -201,33 +206,55 @@ extension Supervisor {
             loop.cancel(.monitorSilent)
             if monitor.wantsConnection { shareWithMonitor() }
             if monitor.wantsPause { return stopGuest() }
-            if case .paused = supervision.state { ask(.queryStatus, .still) } else { ask(.queryStatus, .atFirst) }
+            switch supervision.state {
+            case .paused(.goingOn): resumeGuest()
+            case .paused: ask(.queryStatus, .still)
+            default: ask(.queryStatus, .atFirst)
+            }
         case .event(.stopped):
-            if case .running = supervision.state { monitor.isGuestRunning = false }
+            // Why it did is told by its status.
+            if case .running = supervision.state { ask(.queryStatus, .atFirst) }
         case .event(.resumed), .event(.reset), .event(.woken):
-            if case .running = supervision.state, news == .event(.resumed) { monitor.isGuestRunning = true }
-            if case .paused = supervision.state { handle(.guestWentOn) }
+            guestMoved(news)
         case .event: break
         case .reply(let id, let reply):
             if let question = monitor.questions.removeValue(forKey: id) { take(reply, to: question) }
         }
     }
 
+    // Somebody else let it go on, or it woke.
+    private func guestMoved(_ news: MonitorNews) {
+        switch supervision.state {
+        case .running: if news == .event(.resumed) { monitor.isGuestRunning = true }
+        case .pausing: if monitor.isStopAnswered { stopGuest() }
+        case .paused: handle(.guestWentOn)
+        case .acquiring, .starting, .stopping, .rescuing, .releasing, .finished: break
+        }
+    }
+
     private func take(_ reply: MonitorReply, to question: GuestMonitor.Question) {
         switch (question, reply) {
         case (.atFirst, .status(let status)):
-            if case .running = supervision.state { monitor.isGuestRunning = !status.staysStopped }
+            if case .running = supervision.state { monitor.isGuestRunning = status.isOursToContinue }
         case (.stop, .done):
             monitor.isStopAnswered = true
         case (.before, .status(let status)):
             // Asked again on a new connection, it may stand still by our own order.
-            if monitor.wasRunning == nil { monitor.wasRunning = !status.staysStopped }
+            if monitor.wasRunning == nil { monitor.wasRunning = status.isOursToContinue }
         case (.after, .status(let status)):
             guard monitor.isStopAnswered else { return failPause("it didn't answer what it was told") }
             guard status.staysStopped else { return failPause("it says that the guest is \(status.word)") }
-            monitor.writtenBytes = child.flatMap(StorageWrites.bytes)
+            monitor.writtenBytes = writtenBytes()
             loop.start(.evidence, seconds: Supervisor.evidenceSeconds)
+        case (.confirmed, .status(let status)):
+            guard case .pausing = supervision.state, monitor.isStopAnswered else { return }
+            guard status.staysStopped, writtenBytes() == monitor.writtenBytes else {
+                return failPause("it goes on (\(status.word))")
+            }
+            loop.start(.evidence, seconds: Supervisor.pausedEvidenceSeconds)
+            handle(.guestPaused)
         case (.still, .status(let status)):
+            guard case .paused = supervision.state else { return }
             handle(status.staysStopped ? .guestPaused : .guestWentOn)
         case (.running, .status(let status)):
             if status.isRunning { handle(.guestWentOn) }
@@ -252,25 +279,38 @@ extension Supervisor {
     func pauseGuest() {
         monitor.wantsPause = true
         monitor.wasRunning = monitor.isGuestRunning
+        forgetStop()
         if monitor.connection == nil { return openMonitor() }
         if monitor.connection?.conversation.isReady == true { stopGuest() }
+    }
+
+    private func forgetStop() {
+        monitor.isStopAnswered = false
+        monitor.writtenBytes = nil
+        loop.cancel(.evidence)
     }
 
     private func stopGuest() {
         monitor.wantsPause = false
         guard case .pausing = supervision.state else { return }
-        monitor.isStopAnswered = false
+        forgetStop()
         // QEMU answers the stop once the writes that were under way are done and flushed (docs/decisions/qmp.md).
         ask(.queryStatus, .before)
         ask(.stop, .stop)
         ask(.queryStatus, .after)
     }
 
+    // Of all that fell to the keeper, too.
+    private func writtenBytes() -> UInt64? {
+        keeper.flatMap { ProcessIdentity(runningAs: $0.pid) }.flatMap(StorageWrites.bytesBelow)
+    }
+
     /// The monitor's word is held against the kernel's count.
     func lookForWrites() {
-        let written = child.flatMap(StorageWrites.bytes)
+        let written = writtenBytes()
         switch supervision.state {
         case .pausing:
+            guard monitor.isStopAnswered else { return }
             // What the kernel doesn't tell is no evidence.
             guard let written, written == monitor.writtenBytes else {
                 monitor.writtenBytes = written
@@ -302,16 +342,19 @@ extension Supervisor {
     func disksSettled(_ failure: SystemError?) {
         guard case .pausing = supervision.state else { return }
         if let failure { return failPause("its disk's writes can't be waited for: \(failure.message)") }
-        loop.start(.evidence, seconds: Supervisor.pausedEvidenceSeconds)
-        handle(.guestPaused)
+        // That took its time, in which somebody may have let the guest go on.
+        ask(.queryStatus, .confirmed)
     }
 
     // MARK: - Going on
 
     func resumeGuest() {
         monitor.isGuestRunning = monitor.wasRunning
+        loop.cancel(.evidence)
         guard monitor.wasRunning != false else { return handle(.guestWentOn) }
         guard monitor.connection?.conversation.isReady == true else { return openMonitor() }
+        // One that doesn't read isn't told again and again.
+        guard !monitor.questions.values.contains(where: { $0 == .goOn || $0 == .running }) else { return }
         ask(.cont, .goOn)
         ask(.queryStatus, .running)
     }
@@ -326,4 +369,10 @@ extension Supervisor {
         monitor.questions[id] = .keepDescriptor
         if connection.isBehind { watch(connection) }
     }
+}
+
+extension MonitorStatus {
+    /// Whether a guest of this status is continued when its leases are back: one that runs, and one that QEMU stopped since its
+    /// disk failed. One that its manager stopped is not.
+    fileprivate var isOursToContinue: Bool { !staysStopped || word == "io-error" }
 }

@@ -20,31 +20,46 @@ extension Supervisor {
     /// From here the leases are watched. The guest runs.
     func startWatching() {
         guard !leases.isEmpty else { return }
+        watch.sinceSeconds = Clock.monotonicSeconds()
         do throws(SystemError) {
             let thread = try WorkerThread<LeaseSight>()
             _ = try loop.watch(thread.wakeup.descriptor.number, for: .readable, as: .watcher)
             watch.thread = thread
-            watch.sinceSeconds = Clock.monotonicSeconds()
         } catch {
-            note(.error, "the leases can't be watched, sanlock alone watches them: \(error.message)")
+            // Then between the worker's other jobs.
+            note(.warning, "there is no thread to watch the leases on: \(error.message)")
         }
     }
 
+    /// Leases were taken again; what was seen of the lockspace as it was lost says nothing of the one that was joined since.
+    func leasesRetaken(_ held: [HeldLease]) {
+        leases = held
+        leaseState = .held
+        areLeasesAdrift = false
+        lockspaces = []
+        watch.sinceSeconds = Clock.monotonicSeconds()
+        writeRecords()
+    }
+
     func lookAtLeases(isUrged: Bool) {
-        guard let thread = watch.thread else { return }
+        guard !leases.isEmpty else { return }
         guard !watch.isLooking else {
             watch.next = (isUrged || watch.next?.isUrged == true, ())
             return
         }
         watch.isLooking = true
-        thread.perform { [driver, leases] in driver.look(at: leases, isUrged: isUrged) }
+        if let thread = watch.thread {
+            thread.perform { [driver, leases] in driver.look(at: leases, isUrged: isUrged) }
+        } else {
+            worker.perform { [driver, leases] in .seen(driver.look(at: leases, isUrged: isUrged)) }
+        }
     }
 
     func takeSights() {
         for sight in watch.thread?.takeResults() ?? [] { take(sight) }
     }
 
-    private func take(_ sight: LeaseSight) {
+    func take(_ sight: LeaseSight) {
         watch.isLooking = false
         if watch.isStale {
             watch.isStale = false
@@ -59,6 +74,8 @@ extension Supervisor {
             handle(.leasesLost(endSeconds: loss.urgency == .atOnce ? 0 : deadlines?.endSeconds ?? 0))
         } else if let deadlines {
             handle(.leasesSeen(deadlines))
+        } else {
+            loop.start(.supervision(.leaseLook), seconds: 1)
         }
         lookAgain()
     }
@@ -137,13 +154,11 @@ extension Supervisor {
     func announceResume() {
         since = Supervisor.timeNow()
         lossDetail = ""
-        // What was seen of the lockspace as it was lost says nothing of the one that was joined since.
-        lockspaces = []
-        watch.sinceSeconds = Clock.monotonicSeconds()
         emit(.resumed, [.init("leases", String(leases.count))])
         let unchecked = leases.filter { $0.request.mode == .shared }.count
         let hint = unchecked == 0 ? "" : " (\(unchecked) shared, of which nobody can tell who had them in between)"
-        note(.warning, "the guest has its leases again\(hint) and goes on")
+        let end = monitor.wasRunning == false ? "stays stopped, as it was before" : "goes on"
+        note(.warning, "the guest has its leases again\(hint) and \(end)")
         writeState()
     }
 
@@ -159,7 +174,9 @@ extension Supervisor {
     /// A new connection to the lease manager: whoever kept the old one keeps this one.
     func shareConnection() {
         guard let leaseConnection else { return }
-        keeper?.watch(leaseSocket: leaseConnection)
+        if keeper?.watch(leaseSocket: leaseConnection) == false {
+            note(.error, "the keeper didn't get the new lease connection")
+        }
         shareWithMonitor()
         writeState()
     }

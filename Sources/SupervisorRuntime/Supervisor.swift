@@ -28,6 +28,7 @@ public final class Supervisor<Driver: LeaseDriver> {
         case looked(isWatchdogOn: Bool, advice: [String])
         case released(Result<Void, LeaseFailure>)
         case settled(SystemError?)
+        case seen(LeaseSight)
         case nothing
     }
 
@@ -122,6 +123,7 @@ public final class Supervisor<Driver: LeaseDriver> {
 
     /// Lives the guest's life, and returns how this process is to end.
     public func run() -> ExitStatus {
+        defer { plan.logWriter.flush() }
         perform(supervision.begin())
         // While the worker asks for the leases. A guest that was left behind may hold none, and write all the same.
         if let ended = claim.ended { note(.notice, "ended guest \(ended.name), which a killed supervisor left behind") }
@@ -205,14 +207,16 @@ extension Supervisor {
             if case .acquiring = supervision.state { emit(.registered, []) } else { shareConnection() }
             handle(.connected)
         case .taken(.success(let held)):
-            leases = held
-            if case .acquiring = supervision.state {
+            switch supervision.state {
+            case .acquiring:
+                leases = held
                 stopWaiting()
                 emit(.acquired, [.init("leases", String(held.count))])
-            } else {
-                leaseState = .held
-                areLeasesAdrift = false
-                writeRecords()
+            case .paused(.taking):
+                leasesRetaken(held)
+            case .starting, .running, .pausing, .paused, .stopping, .rescuing, .releasing, .finished:
+                // Too late: what it brought goes with the release, or with the process.
+                return
             }
             handle(.leasesTaken)
         case .connected(.failure(let failure)):
@@ -240,6 +244,8 @@ extension Supervisor {
             handle(.leasesReleased(free: false))
         case .settled(let failure):
             disksSettled(failure)
+        case .seen(let sight):
+            take(sight)
         case .nothing:
             break
         }

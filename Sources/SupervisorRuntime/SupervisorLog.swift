@@ -11,9 +11,12 @@ public struct LogTarget: Sendable {
     public var isJSON: Bool
     /// The guest's name, which each line carries.
     public var guest: String
+    /// Who writes.
+    public var writer: LogWriter
 
     /// States where and how.
-    public init(descriptor: Int32?, isJSON: Bool, guest: String) {
+    public init(descriptor: Int32?, isJSON: Bool, guest: String, writer: LogWriter) {
+        self.writer = writer
         self.descriptor = descriptor
         self.isJSON = isJSON
         self.guest = guest
@@ -46,8 +49,8 @@ public struct SupervisorLog: LogHandler {
         let details = (event.metadata ?? [:]).sorted { $0.key < $1.key }
         guard let descriptor = target.descriptor else {
             let text = details.reduce("\(target.guest): \(event.message)") { "\($0) \($1.key)=\($1.value)" }
-            withVaList([]) { vsyslog(priority(event.level), text.printable.doublingPercents, $0) }
-            return
+            let level = priority(event.level)
+            return target.writer.write { withVaList([]) { vsyslog(level, text.printable.doublingPercents, $0) } }
         }
         let now = Clock.wallTime()
         let time = rfc3339(secondsSince1970: now.seconds, nanoseconds: Int32(now.milliseconds) * 1_000_000)
@@ -64,9 +67,12 @@ public struct SupervisorLog: LogHandler {
             line = "\(time) \(event.level.rawValue) leasehold \(target.guest): \(event.message)"
             for (key, value) in details { line += " \(key)=\(value)" }
         }
-        // A reader that doesn't read must not stop the supervisor: then the line is lost.
-        guard Files.hasRoom(descriptor) else { return }
-        try? Files.write(Array((line.printable.utf8.prefix(4000)) + [UInt8(ascii: "\n")]), to: descriptor)
+        let bytes = Array((line.printable.utf8.prefix(4000)) + [UInt8(ascii: "\n")])
+        target.writer.write {
+            // A reader that doesn't read must not stop the supervisor: then the line is lost.
+            guard Files.hasRoom(descriptor) else { return }
+            try? Files.write(bytes, to: descriptor)
+        }
     }
 
     private func priority(_ level: Logger.Level) -> Int32 {

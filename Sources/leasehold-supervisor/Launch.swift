@@ -14,6 +14,13 @@ struct Launch {
     /// What the caller set, and its descriptors, as they were before anything of ours could be mistaken for them.
     let caller: Caller
     let callerDescriptors: [Int32]
+    private let logWriter = LogWriter()
+
+    init(options: SupervisorOptions, caller: Caller, callerDescriptors: [Int32]) {
+        self.options = options
+        self.caller = caller
+        self.callerDescriptors = callerDescriptors
+    }
 
     /// Lives the guest's life, and says how this process is to end. Up to `run` it may give up; from the moment the guest
     /// runs every failure is an event.
@@ -70,6 +77,7 @@ struct Launch {
         plan.supervisorPidFile = options.supervisorPidFile
         plan.readyDescriptor = options.readyDescriptor
         plan.front = front
+        plan.logWriter = logWriter
         plan.notifySocket = Environment.variable("NOTIFY_SOCKET")
         plan.warnings = warnings
         plan.sparedChildren = OwnProcess.children()
@@ -156,7 +164,8 @@ struct Launch {
     }
 
     private func makeLog(_ name: GuestName, descriptor: Int32?) -> Logger {
-        let target = LogTarget(descriptor: descriptor, isJSON: options.logsJSON, guest: name.text)
+        let target = LogTarget(
+            descriptor: descriptor, isJSON: options.logsJSON, guest: name.text, writer: logWriter)
         return Logger(label: "leasehold") { _ in SupervisorLog(target: target, level: options.logLevel) }
     }
 }

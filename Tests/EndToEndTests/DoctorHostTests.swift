@@ -3,9 +3,9 @@ import TestSupport
 import Testing
 
 /// `leasehold doctor` and what is wrong with processes, run directory and guests of a host.
-@Suite struct DoctorHostTests {
+@Suite(.serialized) struct DoctorHostTests {
     private func withStation(_ body: (TwoHosts, Station) throws -> Void) throws {
-        let hosts = try TwoHosts.shared
+        let hosts = try TwoHosts.ofDoctor
         try withScratch { scratch in try body(hosts, try Station(on: hosts.first, of: hosts, scratch)) }
     }
 

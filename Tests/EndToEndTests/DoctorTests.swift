@@ -3,9 +3,9 @@ import TestSupport
 import Testing
 
 /// `leasehold doctor` on a good host, and on hosts with one thing wrong: the daemon and the lockspace.
-@Suite struct DoctorTests {
+@Suite(.serialized) struct DoctorTests {
     @Test func aGoodHostPasses() throws {
-        let hosts = try TwoHosts.shared
+        let hosts = try TwoHosts.ofDoctor
         try withScratch { scratch in
             let station = try Station(on: hosts.first, of: hosts, scratch)
             let diagnosis = try station.diagnosis()
@@ -26,7 +26,7 @@ import Testing
     }
 
     @Test func aGuestOfAnotherUserOnAGoodDiskChangesNothing() throws {
-        let hosts = try TwoHosts.shared
+        let hosts = try TwoHosts.ofDoctor
         try withScratch { scratch in
             let station = try Station(on: hosts.first, of: hosts, scratch)
             let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -144,7 +144,7 @@ import Testing
     }
 
     @Test func aLockspaceJoinedOtherwiseThanConfiguredIsNamed() throws {
-        let hosts = try TwoHosts.shared
+        let hosts = try TwoHosts.ofDoctor
         try withScratch { scratch in
             let station = try Station(hosts.first.daemon, id: 7, leaseDirectory: hosts.leaseDirectory, scratch)
             try station.diagnosis().expect(["lockspace": "failed"], saying: ["lockspace": "host id 7"])

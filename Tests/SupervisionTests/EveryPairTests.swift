@@ -33,6 +33,8 @@ import Testing
 
     private static func findAll(_ settings: Supervision.Settings) -> [(guest: Supervision, path: [Event])] {
         var found: [(guest: Supervision, path: [Event])] = [(Supervision(settings: settings), [])]
+        // By state, so that few have to be compared.
+        var known = ["\(found[0].guest.state)": [found[0].guest]]
         var next = 0
         while next < found.count {
             let (guest, path) = found[next]
@@ -42,7 +44,9 @@ import Testing
             for event in events {
                 var after = guest
                 _ = after.handle(event)
-                if !found.contains(where: { $0.guest == after }) { found.append((after, path + [event])) }
+                if after == guest || known["\(after.state)"]?.contains(after) == true { continue }
+                known["\(after.state)", default: []].append(after)
+                found.append((after, path + [event]))
             }
         }
         return found

@@ -38,7 +38,7 @@ import Testing
         // 43 s after the look the guest must be dead, and 12 of them are over; but nobody waits longer than --stop-timeout.
         #expect(
             guest.handle(.timerFired(.renewalFailure)) == [
-                .announceLeaseLoss, .askGuestToStop, .startTimer(.stop, seconds: 30),
+                .askGuestToStop, .startTimer(.stop, seconds: 30), .announceLeaseLoss,
             ])
         #expect(guest.handle(.timerFired(.stop)).first == .killGuest)
         _ = guest.handle(.guestEnded(.died(signal: 9)))
@@ -49,7 +49,7 @@ import Testing
         var guest = running(pauses: false)
         _ = guest.handle(.stopRequested(timeoutSeconds: 600))
         #expect(
-            guest.handle(.leasesLost(endSeconds: 35)) == [.announceLeaseLoss, .hastenTimer(.stop, seconds: 35)])
+            guest.handle(.leasesLost(endSeconds: 35)) == [.hastenTimer(.stop, seconds: 35), .announceLeaseLoss])
         #expect(guest.handle(.leasesLost(endSeconds: 34)) == [.hastenTimer(.stop, seconds: 34)])
     }
 
@@ -57,7 +57,7 @@ import Testing
         var guest = running()
         #expect(
             guest.handle(.leaseConnectionLost) == [
-                .announceLeaseLoss, .letKeeperWait(seconds: 0.75), .pauseGuest, .startTimer(.pause, seconds: 0.55),
+                .letKeeperWait(seconds: 0.75), .pauseGuest, .startTimer(.pause, seconds: 0.55), .announceLeaseLoss,
             ])
         #expect(
             guest.handle(.guestPaused) == [
@@ -69,7 +69,11 @@ import Testing
         #expect(guest.handle(.leasesRefused(none, nowSeconds: 0)) == [.startTimer(.nextAttempt, seconds: 1)])
         #expect(guest.handle(.timerFired(.nextAttempt)) == [.connect])
         #expect(guest.handle(.connected) == [.retakeLeases])
-        #expect(guest.handle(.leasesTaken) == [.resumeGuest, .startTimer(.resume, seconds: 2)])
+        let taken = guest.handle(.leasesTaken)
+        #expect(taken.prefix(2) == [.resumeGuest, .startTimer(.resume, seconds: 2)])
+        // Held again, they are watched again, whether or not the guest is known to go on.
+        #expect(taken.contains(.lookAtLeases(isUrged: false)))
+        #expect(taken.contains(.startTimer(.renewalFailure, seconds: 12)))
         let actions = guest.handle(.guestWentOn)
         #expect(actions.contains(.announceResume) && actions.contains(.lookAtLeases(isUrged: false)))
         #expect(guest.state == .running)
@@ -81,7 +85,7 @@ import Testing
         var guest = running()
         #expect(
             guest.handle(.leasesLost(endSeconds: 34)) == [
-                .announceLeaseLoss, .pauseGuest, .startTimer(.pause, seconds: 17),
+                .pauseGuest, .startTimer(.pause, seconds: 17), .announceLeaseLoss,
             ])
         #expect(guest.handle(.guestPaused) == [.cancelTimer(.pause), .announcePause, .giveLeasesBack])
         #expect(guest.handle(.leasesReleased(free: false)) == [.startTimer(.nextAttempt, seconds: 1)])
@@ -123,6 +127,30 @@ import Testing
                 .letKeeperWait(seconds: 0.75), .hastenTimer(.pause, seconds: 0.55),
             ])
         #expect(guest.handle(.timerFired(.pause)).contains(.killGuest))
+    }
+
+    @Test func leasesLostAgainBeforeTheGuestIsKnownToGoOn() {
+        var guest = running()
+        _ = guest.handle(.leaseConnectionLost)
+        _ = guest.handle(.guestPaused)
+        _ = guest.handle(.timerFired(.nextAttempt))
+        _ = guest.handle(.connected)
+        _ = guest.handle(.leasesTaken)
+        #expect(guest.handle(.timerFired(.renewalFailure)).contains(.pauseGuest))
+        #expect(guest.state == .pausing(Pausing(stopSeconds: 0)))
+    }
+
+    @Test func othersWhoShareALeaseAreNoReasonToStay() {
+        let resource = LeaseResource(lockspace: "L", name: "r", path: "/p", offsetBytes: 0)
+        let shared = LeaseRequest(disk: nil, resource: resource, mode: .shared)
+        var guest = running()
+        _ = guest.handle(.leaseConnectionLost)
+        _ = guest.handle(.guestPaused)
+        _ = guest.handle(.timerFired(.nextAttempt))
+        _ = guest.handle(.connected)
+        let failure = LeaseFailure(.heldElsewhere, request: shared, detail: "")
+        _ = guest.handle(.leasesRefused(failure, nowSeconds: 0))
+        #expect(guest.state == .paused(.waiting))
     }
 
     @Test func monitorHasASecondToComeBack() {

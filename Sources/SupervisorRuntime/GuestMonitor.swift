@@ -1,0 +1,87 @@
+import Platform
+import QEMUMonitor
+
+/// One connection to the guest's monitor.
+final class MonitorConnection {
+    let descriptor: Descriptor
+    var identity: UInt64 = 0
+    var conversation = MonitorConversation()
+    private var waiting: [UInt8] = []
+
+    init(_ descriptor: consuming Descriptor) {
+        self.descriptor = descriptor
+    }
+
+    var isBehind: Bool { !waiting.isEmpty }
+
+    /// Sends a command, or as much of it as goes. Returns the id that the reply has; nil where the monitor is gone.
+    func send(_ command: MonitorCommand) -> Int? {
+        let (id, bytes) = conversation.send(command)
+        waiting += bytes
+        return flush() ? id : nil
+    }
+
+    /// The same with a descriptor, which goes with the first byte. Nil also where something else waits to be sent.
+    func send(_ command: MonitorCommand, with number: Int32) -> Int? {
+        guard waiting.isEmpty else { return nil }
+        let (id, bytes) = conversation.send(command)
+        guard let sent = try? UnixSocket.send(bytes, with: number, to: descriptor) else { return nil }
+        waiting = Array(bytes.dropFirst(sent))
+        return id
+    }
+
+    func flush() -> Bool {
+        while !waiting.isEmpty {
+            let result = waiting.withUnsafeBytes { bytes in
+                Result { () throws(SystemError) in try descriptor.write(bytes) }
+            }
+            guard case .success(let count) = result else { return false }
+            guard let count else { return true }
+            waiting.removeFirst(count)
+        }
+        return true
+    }
+}
+
+/// What the supervisor knows of the guest's monitor and wants of it.
+final class GuestMonitor {
+    /// What a reply is waited for.
+    enum Question: Equatable {
+        /// Whether the guest runs, while nobody stops it.
+        case atFirst
+        /// Whether the guest runs before it is stopped.
+        case before
+        case stop
+        /// Whether it stands still after it was stopped.
+        case after
+        /// Whether it does after its disks were waited for.
+        case confirmed
+        /// Whether it still does, on a connection that is new.
+        case still
+        case goOn
+        /// Whether it runs.
+        case running
+        case keepDescriptor
+    }
+
+    var connection: MonitorConnection?
+    var questions: [Int: Question] = [:]
+    /// Whether it has ever confirmed that it is one.
+    var wasReady = false
+    var attempts = 0
+    /// When it confirmed that on this connection.
+    var readySeconds = 0.0
+    /// Whether the guest is to stand still, and hasn't been asked yet.
+    var wantsPause = false
+    /// Whether `stop` was answered: that alone says that the guest's writes are done.
+    var isStopAnswered = false
+    /// Whether the guest runs, by the last that was heard.
+    var isGuestRunning: Bool?
+    /// Whether it ran when it was stopped; one that its own manager had stopped isn't ours to continue.
+    /// Nil: that isn't known yet.
+    var wasRunning: Bool?
+    /// Whether the lease connection is yet to be handed over.
+    var wantsConnection = false
+    /// What the guest's processes had written at the last look.
+    var writtenBytes: UInt64?
+}

@@ -43,9 +43,10 @@ import TestSupport
             let guest = try desk.start(
                 "looked-at", options: ["--uuid", uuid, "--id", "12", "--shared-disk", disks[1]], disks: [disks[0]])
             // The lockspace is told a moment after the start.
-            let status = try eventuallyFound(within: 10) {
+            let status = try eventuallyFound(within: 10) { () -> JSONValue? in
                 let status = try desk.json("status", "looked-at", "--json")
-                return status["lockspaces"]?.array?.isEmpty == false ? status.withoutAges : nil
+                // A bare nil would be JSON's null.
+                return status["lockspaces"]?.array?.isEmpty == false ? status.withoutAges : Optional.none
             }
             #expect(try desk.json("status", uuid, "--json").withoutAges == status)
             #expect(try desk.json("status", uuid.uppercased(), "--json").withoutAges == status)

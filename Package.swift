@@ -31,6 +31,7 @@ let package = Package(
         .target(name: "DiskNames", dependencies: ["Platform"]),
         .target(name: "HostConfiguration", dependencies: ["Configuration", "Platform"]),
         .target(name: "GuestDirectory", dependencies: ["ControlProtocol", "DiskNames", "Platform"]),
+        .target(name: "SupervisorConnection", dependencies: ["ControlProtocol", "GuestDirectory", "Platform"]),
         .target(
             name: "HostChecks",
             dependencies: [
@@ -55,7 +56,7 @@ let package = Package(
             name: "leasehold",
             dependencies: [
                 "Configuration", "ControlProtocol", "GuestDirectory", "HostChecks", "HostConfiguration", "Leases",
-                "Platform", "SanlockLeases", "Supervision",
+                "Platform", "SanlockLeases", "Supervision", "SupervisorConnection",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 

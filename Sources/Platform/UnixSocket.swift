@@ -22,11 +22,15 @@ public enum UnixSocket {
     }
 
     /// Connects to a socket; blocking from then on.
-    public static func connect(to path: String) throws(SystemError) -> Descriptor {
+    ///
+    /// - Parameter timeoutSeconds: how long to wait in each call, this one too; nil: as long as it takes.
+    /// - Throws: EAGAIN where the time is over.
+    public static func connect(to path: String, timeoutSeconds: Double? = nil) throws(SystemError) -> Descriptor {
         let descriptor = Descriptor(
             adopting: try checked("socket") {
                 socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
             })
+        setTimeout(descriptor, seconds: timeoutSeconds)
         try withAddress(path) { address, size throws(SystemError) in
             try checked("connect", on: path) { Glibc.connect(descriptor.number, address, size) }
         }
@@ -92,10 +96,29 @@ public enum UnixSocket {
         }
     }
 
-    /// Limits how long a blocking read may take; nil: no limit.
-    public static func setReadTimeout(_ client: borrowing Descriptor, seconds: Int?) {
-        var value = timeval(tv_sec: seconds ?? 0, tv_usec: 0)
-        setsockopt(client.number, SOL_SOCKET, SO_RCVTIMEO, &value, socklen_t(MemoryLayout<timeval>.size))
+    /// Sends all bytes on a blocking socket. A reader that is gone is EPIPE and no signal, whatever the process has set.
+    ///
+    /// - Throws: EAGAIN where the socket's time is over.
+    public static func send(_ bytes: [UInt8], to socket: borrowing Descriptor) throws(SystemError) {
+        let number = socket.number
+        var done = 0
+        while done < bytes.count {
+            done += try checked("send") {
+                bytes.withUnsafeBytes {
+                    Glibc.send(number, $0.baseAddress.map { $0 + done }, bytes.count - done, Int32(MSG_NOSIGNAL))
+                }
+            }
+        }
+    }
+
+    // Limits how long a blocking call may take; 0 would be no limit.
+    private static func setTimeout(_ client: borrowing Descriptor, seconds: Double?) {
+        guard let seconds else { return }
+        let microseconds = Int(max(seconds, 0.001) * 1e6)
+        var value = timeval(tv_sec: microseconds / 1_000_000, tv_usec: microseconds % 1_000_000)
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            setsockopt(client.number, SOL_SOCKET, option, &value, socklen_t(MemoryLayout<timeval>.size))
+        }
     }
 
     private static func make() throws(SystemError) -> Descriptor {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import ControlProtocol
+import SupervisorConnection
 
 struct ChildPid: ParsableCommand {
     static let configuration = CommandConfiguration(

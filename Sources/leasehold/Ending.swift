@@ -4,6 +4,7 @@ import ControlProtocol
 import Glibc
 import GuestDirectory
 import Platform
+import SupervisorConnection
 
 struct Stop: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -28,12 +29,16 @@ struct Stop: ParsableCommand {
         // A supervisor that doesn't answer this would not stop anything either.
         let status = try status(of: found, named: guest, in: directory)
         let seconds = timeout.flatMap(parseDuration)
-        do {
-            let connection = try GuestConnection(found, timeoutSeconds: nil)
-            try show(try connection.call(.shutdown(timeoutSeconds: seconds)).value("exit"), json: json)
-        } catch is GuestConnection.Gone {
-            try show(try EndedGuest(found, uuid: status.uuid, in: directory).exit(named: guest), json: json)
+        let exit: WireExit
+        do throws(ConnectionError) {
+            exit = try found.ask(.shutdown(timeoutSeconds: seconds), timeoutSeconds: nil) { reply throws(WireError) in
+                try reply.value("exit")
+            }
+        } catch {
+            guard error.isGone else { throw error }
+            exit = try EndedGuest(found, uuid: status.uuid, in: directory).exit(named: guest)
         }
+        try show(exit, json: json)
     }
 }
 
@@ -44,7 +49,7 @@ struct Kill: ParsableCommand {
             "Returns when the guest is dead and its leases are free. A supervisor that does not answer is killed.")
 
     /// Longer than a supervisor takes with a sanlock daemon that hangs.
-    private static let patienceSeconds = 12
+    private static let patienceSeconds = 12.0
 
     @Argument(help: "The guest's name or UUID.") var guest: String
     @OptionGroup var settings: ConfigurationOptions
@@ -54,51 +59,28 @@ struct Kill: ParsableCommand {
         let directory = try settings.runDirectory()
         let found = try FoundGuest.named(guest, in: directory)
         let uuid = found.paths.readState()?.status.uuid
-        do {
-            let reply = try GuestConnection(found, timeoutSeconds: Kill.patienceSeconds).call(.kill)
-            try show(try reply.value("exit"), json: json)
-        } catch is GuestConnection.TimedOut {
-            killSupervisor(found)
-            try show(try EndedGuest(found, uuid: uuid, in: directory).exit(named: guest), json: json)
-        } catch is GuestConnection.Gone {
-            try show(try EndedGuest(found, uuid: uuid, in: directory).exit(named: guest), json: json)
+        let exit: WireExit
+        do throws(ConnectionError) {
+            exit = try found.ask(.kill, timeoutSeconds: Kill.patienceSeconds) { reply throws(WireError) in
+                try reply.value("exit")
+            }
+        } catch {
+            switch error {
+            case .silent: found.killSupervisor()
+            case .gone: break
+            default: throw error
+            }
+            exit = try EndedGuest(found, uuid: uuid, in: directory).exit(named: guest)
         }
-    }
-
-    // The keeper kills the guest when its supervisor is gone; what is left after that is a leftover.
-    private func killSupervisor(_ found: FoundGuest) {
-        guard let supervisor = ProcessIdentity(runningAs: found.supervisorPid), found.isThere else { return }
-        let child = found.paths.readState()?.child
-        supervisor.signal(SIGKILL)
-        for _ in 0..<400 where supervisor.isAlive || child?.isAlive == true { usleep(5000) }
+        try show(exit, json: json)
     }
 }
 
-/// A guest whose supervisor was there and is not any more.
-struct EndedGuest {
-    private let path: String
-    private let uuid: String?
-
-    /// Waits until the supervisor has let go, and ends what it may have left behind.
-    init(_ found: FoundGuest, uuid: String?, in directory: RunDirectory) {
-        path = "\(directory.exits)/\(found.paths.fileName).json"
-        self.uuid = uuid
-        for _ in 0..<400 where found.isThere { usleep(5000) }
-        _ = Leftover.endAll(in: directory)
-    }
-
+extension EndedGuest {
     /// How it ended.
-    func exit(named name: String) throws -> WireExit {
-        guard let exit = EndedGuest.record(path), uuid == nil || exit.uuid == uuid else {
-            throw Problem(Problem.notFound, "\(name) has ended without having run")
-        }
+    fileprivate func exit(named name: String) throws -> WireExit {
+        guard let exit else { throw Problem(Problem.notFound, "\(name) has ended without having run") }
         return exit
-    }
-
-    /// What an exit record says; nil where there is none that can be read.
-    static func record(_ path: String) -> WireExit? {
-        guard let bytes = try? Files.read(path, limit: 65536), let json = try? JSON(parsing: bytes) else { return nil }
-        return try? WireExit(json: json)
     }
 }
 
@@ -117,8 +99,7 @@ struct Wait: ParsableCommand {
             return try show(try follow(found, in: directory).exit(named: guest), json: json)
         }
         _ = Leftover.endAll(in: directory)
-        let record = GuestName(fromEmulator: guest).map(directory.exitRecord).flatMap(EndedGuest.record)
-        guard let exit = record ?? Wait.record(uuid: guest, in: directory) else {
+        guard let exit = EndedGuest.record(named: guest, in: directory) else {
             throw Problem(Problem.notFound, "no guest '\(guest)' runs or ran here; see leasehold list")
         }
         try show(exit, json: json)
@@ -131,15 +112,8 @@ struct Wait: ParsableCommand {
             let status: WireStatus = try connection.call(.monitor, more: true).value("status")
             uuid = status.uuid
             while try connection.next() != nil {}
-        } catch is GuestConnection.Gone {}
+        } catch let error as ConnectionError where error.isGone {}
         return EndedGuest(found, uuid: uuid, in: directory)
-    }
-
-    private static func record(uuid: String, in directory: RunDirectory) -> WireExit? {
-        ((try? Files.names(in: directory.exits)) ?? []).lazy.compactMap {
-            EndedGuest.record("\(directory.exits)/\($0)")
-        }
-        .first { $0.uuid.lowercased() == uuid.lowercased() }
     }
 }
 

@@ -2,6 +2,7 @@ import ArgumentParser
 import ControlProtocol
 import Glibc
 import GuestDirectory
+import SupervisorConnection
 
 struct Events: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -3,6 +3,7 @@ import ControlProtocol
 import Glibc
 import Platform
 import Supervision
+import SupervisorConnection
 
 @main
 struct Leasehold: ParsableCommand {
@@ -26,7 +27,7 @@ struct Leasehold: ParsableCommand {
             // Straight through: what is the supervisor's to read, thousands of arguments perhaps, is not read here.
             if CommandLine.arguments.count > 1, CommandLine.arguments[1] == "run" { try Run.becomeSupervisor() }
             var command = try parseAsRoot()
-            try command.run()
+            do { try command.run() } catch let error as ConnectionError { throw Problem(error) }
         } catch let problem as Problem {
             try? Files.write(Array("leasehold: \(problem.text.printable)\n".utf8), to: 2)
             Glibc.exit(problem.code)

@@ -3,6 +3,7 @@ import ControlProtocol
 import GuestDirectory
 import HostChecks
 import Platform
+import SupervisorConnection
 
 struct List: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -35,7 +36,7 @@ struct List: ParsableCommand {
         } else {
             try show(List.text(sights))
         }
-        if let silent = sights.first(where: { $0.source != .supervisor }) { throw silent.problem }
+        if let silent = sights.first(where: { $0.source != .supervisor }) { throw Problem(silent.problem) }
     }
 
     private static func text(_ sights: [GuestSight]) -> String {

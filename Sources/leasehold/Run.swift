@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Platform
+import SupervisorConnection
 
 struct Run: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -30,17 +31,7 @@ struct Run: ParsableCommand {
 enum Supervisor {
     /// Its path: beside this program, else as PATH has it.
     static func path() throws -> String {
-        var buffer = [CChar](repeating: 0, count: 4097)
-        let size = readlink("/proc/self/exe", &buffer, 4096)
-        if size > 0 {
-            let own = String(decoding: buffer[..<size].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            let candidate = own.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/leasehold-supervisor"
-            if access(candidate, X_OK) == 0 { return candidate }
-        }
-        for directory in (getenv("PATH").map { String(cString: $0) } ?? "").split(separator: ":") {
-            let candidate = "\(directory)/leasehold-supervisor"
-            if access(candidate, X_OK) == 0 { return candidate }
-        }
+        if let path = SupervisorProgram.path() { return path }
         throw Problem(Problem.failure, "leasehold-supervisor is neither beside leasehold nor in PATH; install it whole")
     }
 }

@@ -3,6 +3,7 @@ import ControlProtocol
 import GuestDirectory
 import HostChecks
 import Platform
+import SupervisorConnection
 
 struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -47,6 +47,8 @@ extension Supervisor {
             case .completeMigrateOut(cancel: false):
                 return give(.leave, .ticket(uri: leavingFor), from: client)
             case .completeMigrateOut(cancel: true): return comeBack(client)
+            case .completeMigrateIn(nil, cancel: false) where leases.isEmpty:
+                return give(.arrive([], goesOn: true), from: client)
             case .completeMigrateIn(let ticket, cancel: false):
                 let ticket = try read(ticket)
                 return give(.arrive(try expected(ticket), goesOn: ticket.running), from: client)

@@ -54,8 +54,9 @@ extension Supervisor {
         case .announceGivenBack: announceGivenBack()
         case .giveLeasesBack, .releaseLeases: releaseLeases()
         case .retakeLeases(let orNext):
+            let handover = orNext ? .calledOff(uuid: plan.uuid) : isUnused ? .arrival(holder()) : LeaseHandover.none
             worker.perform { [driver, leases] in
-                .taken(Result { () throws(LeaseFailure) in try driver.retake(leases, orNext: orNext) })
+                .taken(Result { () throws(LeaseFailure) in try driver.retake(leases, in: handover) })
             }
         case .expectLeases(let expected):
             leases = expected
@@ -167,8 +168,10 @@ extension Supervisor {
     private func releaseLeases() {
         let isLost = leaseState == .lost
         let isReleased = Flag()
+        let unused = isUnused ? holder() : nil
         worker.perform { [driver, leases] in
             if !isLost { driver.removeRecords(leases) }
+            if !isLost, let unused { driver.recordUnused(unused) }
             let result = Result { () throws(LeaseFailure) in try driver.releaseAll() }
             switch result {
             case .success: isReleased.raise()

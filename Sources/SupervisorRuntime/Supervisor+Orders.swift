@@ -41,6 +41,8 @@ extension Supervisor {
             case .suspend(let release): return give(.suspend(release: release), from: client)
             case .resume: return give(.resume, from: client)
             case .prepareMigrate(let uri):
+                // Later on it stands still as it has been migrated.
+                if !supervision.isLeaving { monitor.ranBeforeLeaving = monitor.isGuestRunning ?? true }
                 let reply = give(.prepareToLeave, .ticket(uri: uri), from: client)
                 leavingFor = uri
                 return reply
@@ -96,7 +98,6 @@ extension Supervisor {
     func completeOrder() {
         guard let pending = pendingOrder else { return }
         pendingOrder = nil
-        if case .prepareToLeave = pending.order { monitor.ranBeforeLeaving = monitor.isGuestRunning ?? true }
         guard let client = pending.client else { return }
         switch pending.kind {
         case .nothing: send(.empty, to: client)

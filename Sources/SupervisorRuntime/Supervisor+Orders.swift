@@ -239,7 +239,8 @@ extension Supervisor {
                 throw refuse(subject, "it is \(given.mode.rawValue) at the source, and not here")
             }
             let version = given.version.flatMap { UInt64(exactly: $0) }
-            guard lease.request.mode == .shared || version != nil else {
+            // No lease that anybody has had is of version 0, and for sanlock it means any.
+            guard lease.request.mode == .shared || version ?? 0 > 0 else {
                 throw refuse(subject, "the ticket doesn't tell its lease's version")
             }
             expected.append(

@@ -11,9 +11,9 @@ struct MigrateRun: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run", abstract: "Do the whole migration: prepare, QEMU's own, out, in, and the end of the source.",
         discussion: """
-            The target is loaded already, by leasehold run --incoming. Both guests need a monitor (--qmp). Should this command \
-            be killed, the guest goes on at the source, or stands still on both sides; then migrate out and in bring it to its end, or \
-            --cancel goes back.
+            The target is loaded already, by leasehold run --incoming. Both guests need a monitor (--qmp). Should this \
+            command be killed, the guest goes on at the source, or stands still on both sides; then migrate out and in \
+            bring it to its end, or --cancel goes back.
             """)
 
     @Argument(help: "The guest's name or UUID, on the source.") var guest: String

@@ -9,7 +9,8 @@ import SupervisorConnection
 /// that at most one side runs, and which it is is said.
 struct MigrateRun: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "run", abstract: "Do the whole migration: prepare, QEMU's own, out, in, and the end of the source.",
+        commandName: "run",
+        abstract: "Do the whole migration: prepare, QEMU's own, out, in, and the end of the source.",
         discussion: """
             The target is loaded already, by leasehold run --incoming. Both guests need a monitor (--qmp). Should this \
             command be killed, the guest goes on at the source, or stands still on both sides; then migrate out and in \

@@ -50,7 +50,8 @@ final class StreamRelay: Sendable {
                 let some = buffer[sent..<count].withUnsafeBytes {
                     send(to, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
                 }
-                guard some > 0 else { return }
+                // Nobody reads any more: whoever writes hears of that.
+                guard some > 0 else { return cut() }
                 sent += some
             }
             passed.withLock { $0 += count }

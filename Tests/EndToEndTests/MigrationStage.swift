@@ -162,7 +162,7 @@ final class MigrationStage {
         try eventually(within: 3, every: 20, "no process being left") { emulators.allSatisfy { !$0.exists } }
         try eventually(within: 5, every: 20, "the lease being free") { try hosts.holders(of: disk).isEmpty }
         // A killed supervisor leaves its record, and a target that never ran its word on that: the next holder takes both away.
-        if let station = stations.first(where: { $0.daemon.isRunning }) {
+        if let station = stations.first, stations.allSatisfy(\.daemon.isRunning) {
             let next = try station.supervised(["--disk", disk], try Probe.command("exit", "0")).run()
             #expect(next.succeeded, "\(next)", sourceLocation: sourceLocation)
             let record = try station.record(of: disk)

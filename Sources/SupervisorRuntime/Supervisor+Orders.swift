@@ -154,7 +154,8 @@ extension Supervisor {
                 add(lease)
             } else if driver.name == "sanlock" {
                 throw .invalidResource(
-                    resource: path, why: "disks have no leases of their own here (auto_disk_leases is 0); attach its lease")
+                    resource: path,
+                    why: "disks have no leases of their own here (auto_disk_leases is 0); attach its lease")
             }
         }
         return requests
@@ -216,7 +217,9 @@ extension Supervisor {
 
     // Where the leases are is this host's to know; which versions they have the source tells.
     private func expected(_ ticket: WireTicket) throws(ControlError) -> [HeldLease] {
-        func refuse(_ resource: String, _ why: String) -> ControlError { .invalidResource(resource: resource, why: why) }
+        func refuse(_ resource: String, _ why: String) -> ControlError {
+            .invalidResource(resource: resource, why: why)
+        }
         guard ticket.uuid.lowercased() == plan.uuid.lowercased() else {
             throw refuse("the ticket", "it is of guest \(ticket.uuid), and this one is \(plan.uuid)")
         }

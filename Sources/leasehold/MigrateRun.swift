@@ -9,7 +9,8 @@ import SupervisorConnection
 /// that at most one side runs, and which it is is said.
 struct MigrateRun: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "run", abstract: "Do the whole migration: prepare, QEMU's own, out, in, and the end of the source.",
+        commandName: "run",
+        abstract: "Do the whole migration: prepare, QEMU's own, out, in, and the end of the source.",
         discussion: """
             The target is loaded already, by leasehold run --incoming. Both guests need a monitor (--qmp). Should this command be \
             killed, the guest goes on at the source, or stands still on both sides; then migrate out and in bring it to its end, or \
@@ -57,15 +58,18 @@ struct MigrateRun: ParsableCommand {
         guard source.uuid.lowercased() == target.uuid.lowercased() else {
             throw Problem(
                 Problem.notFound,
-                "\(to) is another guest (UUID \(target.uuid), and \(guest) has \(source.uuid)); start it with the same -uuid")
+                "\(to) is another guest (UUID \(target.uuid), and \(guest) has \(source.uuid)); start it with the same -uuid"
+            )
         }
         guard target.state == .incoming else {
-            throw Problem(Problem.busy, "\(to) is \(target.state.rawValue), not incoming; start it with leasehold run --incoming")
+            throw Problem(
+                Problem.busy, "\(to) is \(target.state.rawValue), not incoming; start it with leasehold run --incoming")
         }
         let place = target.command.lastIndex { $0 == "-incoming" || $0 == "--incoming" }
         let incoming = place.flatMap { target.command.indices.contains($0 + 1) ? target.command[$0 + 1] : nil }
         guard let uri = monitorURI ?? incoming, uri != "defer" else {
-            throw Problem(Problem.usage, "the command of \(to) has no -incoming URI; give --qmp-uri, which its QEMU listens on")
+            throw Problem(
+                Problem.usage, "the command of \(to) has no -incoming URI; give --qmp-uri, which its QEMU listens on")
         }
         return uri
     }

@@ -1,6 +1,7 @@
 /// Where leases come from. The supervisor knows no more than this of sanlock.
 ///
-/// Every call may block without limit and is made on a worker thread, never on the event loop; one at a time, but for `look`.
+/// Every call may block without limit and is made on a worker thread, never on the event loop; one at a time, but for
+/// `look` and `demands`.
 public protocol LeaseDriver: Sendable {
     /// The driver's name, as `--driver` has it.
     var name: String { get }
@@ -56,6 +57,11 @@ public protocol LeaseDriver: Sendable {
     ///
     /// - Parameter isUrged: whether there is reason to think that a lockspace has failed: then the daemon is asked that too.
     func look(at leases: [HeldLease], isUrged: Bool) -> LeaseSight
+
+    /// What other hosts ask of the holder of these leases: that it give them up. Beside the other calls, as `look`.
+    ///
+    /// - Throws: that a lease can't be read; then nobody can say.
+    func demands(on leases: [HeldLease]) throws(LeaseFailure) -> [LeaseDemand]
 
     /// Whether a watchdog resets this host when it can no longer be told to let go of its leases.
     func isWatchdogOn() -> Bool
@@ -123,6 +129,9 @@ public struct NopDriver: LeaseDriver {
 
     /// There is nothing to see.
     public func look(at leases: [HeldLease], isUrged: Bool) -> LeaseSight { LeaseSight(lockspaces: [], loss: nil) }
+
+    /// There is nothing to ask for.
+    public func demands(on leases: [HeldLease]) throws(LeaseFailure) -> [LeaseDemand] { [] }
 
     /// It is not.
     public func isWatchdogOn() -> Bool { false }

@@ -29,6 +29,7 @@ public final class Supervisor<Driver: LeaseDriver> {
         case released(Result<Void, LeaseFailure>)
         case settled(SystemError?)
         case seen(LeaseSight)
+        case demands(Result<[LeaseDemand], LeaseFailure>)
         case reached(LeaseFailure?)
         case more(Result<TakenLeases, LeaseFailure>)
         case someGone(Result<[LeaseRequest], OrderRefusal>)
@@ -59,6 +60,8 @@ public final class Supervisor<Driver: LeaseDriver> {
         case standstill
         /// The next look how far a migration has come.
         case migration
+        /// The next look for what other hosts ask for.
+        case demands
     }
 
     var loop: EventLoop<Source, LoopTimer>
@@ -86,6 +89,7 @@ public final class Supervisor<Driver: LeaseDriver> {
     /// What was seen of the loss, for people.
     var lossDetail = ""
     let watch = LeaseWatch()
+    let demands = DemandWatch()
     let monitor = GuestMonitor()
     let changes = LeaseChanges()
     var pendingOrder: PendingOrder?
@@ -263,6 +267,7 @@ extension Supervisor {
             disksSettled(failure)
         case .seen(let sight):
             take(sight)
+        case .demands(let found): take(found)
         case .reached(let failure): reached(failure)
         case .more(let result): moreTaken(result)
         case .someGone(let result): someGone(result)
@@ -316,6 +321,7 @@ extension Supervisor {
         case .evidence: lookForWrites()
         case .standstill: lookForStandstill()
         case .migration: lookAtMigration()
+        case .demands: lookForDemands(demands.isDone ? .outcome : .again)
         }
     }
 
@@ -396,8 +402,7 @@ extension Supervisor {
             case LeaseNotice.look.signal:
                 handle(.lookUrged)
             case LeaseNotice.requested.signal:
-                emit(.requested, [])
-                handle(.leaseRequested)
+                lookForDemands(.notice)
             default:
                 // Being continued needs nothing.
                 break

@@ -69,6 +69,9 @@ extension Supervision {
         return isLeaving ? [.awaitStandstill] : refuseOrder(.wrongState)
     }
 
+    /// Whether the guest runs, or stands still by order, under its leases.
+    public var hasLeasesInPeace: Bool { state == .running || state == .paused(Paused(.held, .order(release: false))) }
+
     /// The emulator has finished the migration of a guest that was to leave.
     mutating func stoodStill(stood: Bool) -> [Action] {
         guard order == .leave else { return [] }

@@ -41,6 +41,8 @@ extension Supervisor {
             case .suspend(let release): return give(.suspend(release: release), from: client)
             case .resume: return give(.resume, from: client)
             case .prepareMigrate(let uri):
+                // Later on it stands still as it has been migrated.
+                if !supervision.isLeaving { monitor.ranBeforeLeaving = monitor.isGuestRunning ?? true }
                 let reply = give(.prepareToLeave, .ticket(uri: uri), from: client)
                 leavingFor = uri
                 return reply
@@ -96,7 +98,6 @@ extension Supervisor {
     func completeOrder() {
         guard let pending = pendingOrder else { return }
         pendingOrder = nil
-        if case .prepareToLeave = pending.order { monitor.ranBeforeLeaving = monitor.isGuestRunning ?? true }
         guard let client = pending.client else { return }
         switch pending.kind {
         case .nothing: send(.empty, to: client)
@@ -241,7 +242,8 @@ extension Supervisor {
                 throw refuse(subject, "it is \(given.mode.rawValue) at the source, and not here")
             }
             let version = given.version.flatMap { UInt64(exactly: $0) }
-            guard lease.request.mode == .shared || version != nil else {
+            // No lease that anybody has had is of version 0, and for sanlock it means any.
+            guard lease.request.mode == .shared || version ?? 0 > 0 else {
                 throw refuse(subject, "the ticket doesn't tell its lease's version")
             }
             expected.append(

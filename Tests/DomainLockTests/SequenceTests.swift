@@ -29,7 +29,7 @@ import Testing
         try Stage.with(driver) { stage in
             let disk = try stage.place.hosts.disk()
             let identity = try stage.identity()
-            let error = refusal { () throws(DomainLockError) in
+            let error = refusal {
                 try DomainLock.start(identity, stage.plugin, resources: [.disk(disk)], command: ["/bin/true"]) { _ in
                     throw OwnFailure()
                 }
@@ -45,7 +45,7 @@ import Testing
             let owner = try stage.start(nil, [.disk(disk)])
             var started = 0
             let identity = try stage.identity()
-            let busy = refusal { () throws(DomainLockError) in
+            let busy = refusal {
                 try DomainLock.start(identity, stage.plugin, resources: [.disk(disk)], command: ["/bin/true"]) { _ in
                     started += 1
                     return 0
@@ -68,7 +68,7 @@ import Testing
         try Stage.with("sanlock") { stage in
             let disk = try stage.place.hosts.disk()
             let identity = try stage.identity()
-            let error = refusal { () throws(DomainLockError) in
+            let error = refusal {
                 try DomainLock.start(
                     identity, stage.plugin, resources: [.disk(disk)], command: Probe.command("sleep", "60")
                 ) {
@@ -90,7 +90,7 @@ import Testing
             try stage.place.hosts.formatLease(disk)
             let identity = try stage.identity()
             var supervisor: RunningProgram?
-            let error = refusal { () throws(DomainLockError) in
+            let error = refusal {
                 try DomainLock.start(
                     identity, stage.plugin, resources: [.disk(disk)], options: ["--wait", "60s"],
                     command: ["/bin/sleep", "60"], timeoutSeconds: 1
@@ -134,7 +134,7 @@ import Testing
             try source.detachLease("a:b:/c:0")
             #expect(steps == ["plug", "change", "unplug"])
             #expect(refusal { try source.attachDisk("/d") { throw OwnFailure() } }?.isUndone == true)
-            for call in [{ try source.pause() }, source.resume] as [() throws(DomainLockError) -> Void] {
+            for call in [{ try source.pause() }, source.resume] as [() throws -> Void] {
                 guard case .unsupported = refusal(call)?.refused else {
                     Issue.record("nop pauses nothing")
                     continue

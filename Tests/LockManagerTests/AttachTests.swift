@@ -17,7 +17,7 @@ import Testing
             let before = try GuestIdentity(name: first.guest.name, uuid: UUID().uuidString)
             let missing = LockManagerError.notRunning(first.guest.name)
             #expect(
-                refusal { () throws(LockManagerError) in try LockManager(stage.plugin, for: before, .attach) }
+                refusal { try LockManager(stage.plugin, for: before, .attach) }
                     == missing)
             let old = try stage.manager(before)
             #expect(refusal { try old.kill() } == missing && refusal { try old.shutdown() } == missing)
@@ -30,7 +30,7 @@ import Testing
     @Test(arguments: drivers) func nobodyIsFoundWhereNobodyIs(_ driver: String) throws {
         try Stage.with(driver) { stage in
             let guest = try stage.identity()
-            let found = refusal { () throws(LockManagerError) in try LockManager(stage.plugin, for: guest, .attach) }
+            let found = refusal { try LockManager(stage.plugin, for: guest, .attach) }
             #expect(found == (stage.isSupervised ? .notRunning(guest.name) : nil))
             if stage.isSupervised {
                 #expect(try stage.plugin.guests().isEmpty && stage.plugin.exit(of: guest.name) == nil)

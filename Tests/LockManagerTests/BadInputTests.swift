@@ -8,7 +8,7 @@ import Testing
     @Test(arguments: ["", "-x", ".x", "a b", "a/b", "ü", String(repeating: "n", count: 65), "a\0b"])
     func namesThatNoGuestHas(_ name: String) {
         #expect(
-            refusal { () throws(LockManagerError) in try GuestIdentity(name: name, uuid: UUID().uuidString) } != nil)
+            refusal { try GuestIdentity(name: name, uuid: UUID().uuidString) } != nil)
     }
 
     @Test(arguments: [
@@ -16,12 +16,12 @@ import Testing
         "01234567-89ab-cdef-0123-456789abcdefé",
     ])
     func identifiersThatAreNone(_ uuid: String) {
-        #expect(refusal { () throws(LockManagerError) in try GuestIdentity(name: "g", uuid: uuid) } != nil)
+        #expect(refusal { try GuestIdentity(name: "g", uuid: uuid) } != nil)
     }
 
     @Test(arguments: [-1, Int(Int32.max) + 1]) func numbersOutOfRange(_ id: Int) {
         let uuid = UUID().uuidString
-        #expect(refusal { () throws(LockManagerError) in try GuestIdentity(name: "g", uuid: uuid, id: id) } != nil)
+        #expect(refusal { try GuestIdentity(name: "g", uuid: uuid, id: id) } != nil)
     }
 
     @Test func aUUIDIsOneInEitherCase() throws {
@@ -65,28 +65,30 @@ import Testing
         #expect(lease == .lease("ls:r:/a\\ b\\:c:4096:SH"))
     }
 
-    @Test func pluginsThatAreNone() throws {
-        try Stage.with("nop") { stage in
-            for name in ["", "Sanlock", "sync-manager"] {
-                #expect(
-                    refusal { () throws(LockManagerError) in try LockManagerPlugin.load(name) } == .noSuchPlugin(name))
-            }
-            let file = try stage.place.scratch.write("nonsense", to: "bad.conf")
+    @Test(arguments: ["", "Sanlock", "sync-manager"]) func namesOfNoPlugin(_ name: String) {
+        #expect(refusal { try LockManagerPlugin.load(name) } == .noSuchPlugin(name))
+    }
+
+    @Test func pluginsThatCannotBeLoaded() throws {
+        try Stage.with("sanlock") { stage in
             let supervisor = try Products.supervisor()
-            for (configuration, program) in [
-                (file, supervisor), (stage.place.scratch.file("none"), supervisor),
-                (stage.place.configuration, "/nonexistent"),
-            ] {
-                let error = refusal { () throws(LockManagerError) in
-                    try LockManagerPlugin.load("sanlock", configuration: configuration, supervisor: program)
-                }
-                guard case .configuration(let text) = error else {
-                    Issue.record("\(configuration), \(program): \(String(describing: error))")
-                    continue
-                }
-                #expect(text.contains(program == supervisor ? configuration : program) && !text.contains("\n"))
-            }
+            let bad = try stage.place.scratch.write("nonsense", to: "bad.conf")
+            let none = stage.place.scratch.file("none")
+            expectRefused(bad, supervisor, naming: bad)
+            expectRefused(none, supervisor, naming: none)
+            expectRefused(stage.place.configuration, "/nonexistent", naming: "/nonexistent")
         }
+    }
+
+    private func expectRefused(_ configuration: String, _ supervisor: String, naming word: String) {
+        let error = refusal {
+            try LockManagerPlugin.load("sanlock", configuration: configuration, supervisor: supervisor)
+        }
+        guard case .configuration(let text) = error else {
+            Issue.record("\(word): \(String(describing: error))")
+            return
+        }
+        #expect(text.contains(word) && !text.contains("\n"))
     }
 
     @Test(arguments: drivers) func whatIsUnloadedOrFreedDoesNothing(_ driver: String) throws {
@@ -110,13 +112,13 @@ import Testing
         try Stage.with(driver) { stage in
             let guest = try stage.identity()
             #expect(
-                refusal { () throws(LockManagerError) in
+                refusal {
                     try LockManager(stage.plugin, for: guest, options: ["--", "x"])
                 } != nil)
             let manager = try stage.manager(guest)
             #expect(refusal { try manager.completeMigrateIn() } == .invalidTicket("none was given"))
             guard stage.isSupervised else {
-                for call in [{ try manager.suspend() }, manager.resume] as [() throws(LockManagerError) -> Void] {
+                for call in [{ try manager.suspend() }, manager.resume] as [() throws -> Void] {
                     guard case .unsupported = refusal(call) else {
                         Issue.record("nop can't do this")
                         continue
@@ -129,17 +131,17 @@ import Testing
                 return
             }
             let absent = LockManagerError.notRunning(guest.name)
-            let calls: [() throws(LockManagerError) -> Void] = [
-                { () throws(LockManagerError) in _ = try manager.inquire() },
-                { () throws(LockManagerError) in _ = try manager.shutdown() },
-                { () throws(LockManagerError) in _ = try manager.kill() },
-                { () throws(LockManagerError) in _ = try manager.acquireResource(.disk("/d")) },
-                { () throws(LockManagerError) in try manager.releaseResource(.disk("/d")) },
-                { () throws(LockManagerError) in try manager.suspend() },
-                { () throws(LockManagerError) in try manager.resume() },
-                { () throws(LockManagerError) in _ = try manager.prepareMigrate(to: "tcp:h:1") },
-                { () throws(LockManagerError) in _ = try manager.completeMigrateOut() },
-                { () throws(LockManagerError) in try manager.completeMigrateIn(cancel: true) },
+            let calls: [() throws -> Void] = [
+                { _ = try manager.inquire() },
+                { _ = try manager.shutdown() },
+                { _ = try manager.kill() },
+                { _ = try manager.acquireResource(.disk("/d")) },
+                { try manager.releaseResource(.disk("/d")) },
+                { try manager.suspend() },
+                { try manager.resume() },
+                { _ = try manager.prepareMigrate(to: "tcp:h:1") },
+                { _ = try manager.completeMigrateOut() },
+                { try manager.completeMigrateIn(cancel: true) },
             ]
             for (index, call) in calls.enumerated() { #expect(refusal(call) == absent, "call \(index)") }
         }
@@ -149,7 +151,7 @@ import Testing
         for text in ["", "{", "{}", "[]", #"{"kind":"leasehold-ticket"}"#, #"{"kind":"leasehold-ticket","version":2}"#]
         {
             guard
-                case .invalidTicket = refusal({ () throws(LockManagerError) in try MigrationTicket(text: text) })
+                case .invalidTicket = refusal({ try MigrationTicket(text: text) })
             else {
                 Issue.record("\(text) is no ticket")
                 continue

@@ -10,7 +10,9 @@ import DomainLock
 import Foundation
 import LockManager
 
-setvbuf(stdout, nil, _IOLBF, 0)
+/// Writes a line at once: this program is killed.
+func say(_ line: String) { FileHandle.standardOutput.write(Data("\(line)\n".utf8)) }
+
 let arguments = CommandLine.arguments
 guard arguments.count > 6, arguments[5] == "--", let count = Int(arguments[3]), let leased = Int(arguments[4]) else {
     print("usage: ManagingProgram CONFIGURATION SUPERVISOR COUNT LEASED -- COMMAND [ARG…]")
@@ -44,7 +46,7 @@ var guests: [String: DomainLock] = [:]
 for guest in try DomainLock.attachAll(plugin) {
     guests[guest.manager.guest.name] = guest
     // One that was being started when its starter was killed is waited for.
-    print("found \(guest.manager.guest.name) \(try guest.child()) \(try guest.manager.inquire().count)")
+    say("found \(guest.manager.guest.name) \(try guest.child()) \(try guest.manager.inquire().count)")
 }
 for number in 1...count where guests["guest-\(number)"] == nil {
     do { guests["guest-\(number)"] = try start(number, plugin) } catch DomainLockError.refused(.busy) {
@@ -57,6 +59,6 @@ while true {
         _ = try guest.child()
         _ = try guest.manager.inquire()
     }
-    print("all \(guests.count)")
+    say("all \(guests.count)")
     usleep(20_000)
 }

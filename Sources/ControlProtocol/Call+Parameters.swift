@@ -11,6 +11,7 @@ extension Call {
         switch interface {
         case Call.interface: try self.init(supervisorMethod: name, parameters)
         case Call.serviceInterface: try self.init(serviceMethod: name, parameters)
+        case Call.maintenanceInterface: try self.init(maintenanceMethod: name, parameters)
         default: throw .interfaceNotFound(interface: shortened(interface))
         }
     }
@@ -23,6 +24,19 @@ extension Call {
         case "GetInterfaceDescription":
             let parameters = try CallParameters(parameters, known: ["interface"])
             self = .getInterfaceDescription(interface: try parameters.string("interface"))
+        default:
+            throw .methodNotFound(method: shortened(name))
+        }
+    }
+
+    private init(maintenanceMethod name: String, _ parameters: JSON.Object) throws(ControlError) {
+        switch name {
+        case "Migrate":
+            let parameters = try CallParameters(parameters, known: ["uri"])
+            self = .migrate(uri: try parameters.string("uri"))
+        case "Upgrade":
+            let parameters = try CallParameters(parameters, known: ["program"])
+            self = .upgrade(program: try parameters.optionalString("program"))
         default:
             throw .methodNotFound(method: shortened(name))
         }
@@ -100,6 +114,10 @@ private struct CallParameters {
         } catch {
             throw CallParameters.invalid(name)
         }
+    }
+
+    func optionalString(_ name: String) throws(ControlError) -> String? {
+        fields.optional(name) == nil ? nil : try string(name)
     }
 
     func strings(_ name: String) throws(ControlError) -> [String] {

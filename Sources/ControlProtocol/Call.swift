@@ -28,6 +28,10 @@ public enum Call: Sendable, Equatable {
     case kill
     /// The status; where more is asked for, then every event.
     case monitor
+    /// `io.leasehold.Maintenance.Migrate`: have the emulator migrate the guest, and wait until that is done.
+    case migrate(uri: String)
+    /// `io.leasehold.Maintenance.Upgrade`: go on as another program; nil: the one that is installed by now.
+    case upgrade(program: String?)
 
     /// Longer durations are taken for this one, about 31 years, so that a reader may count them in nanoseconds.
     public static let longestSeconds = 1e9
@@ -36,6 +40,9 @@ public enum Call: Sendable, Equatable {
 extension Call {
     /// The name of the supervisor's interface.
     public static let interface = "io.leasehold.Supervisor"
+
+    /// The name of the interface of what Leasehold's own commands need beyond it.
+    public static let maintenanceInterface = "io.leasehold.Maintenance"
 
     /// The name of the interface that every varlink service has.
     public static let serviceInterface = "org.varlink.service"
@@ -57,6 +64,8 @@ extension Call {
         case .shutdown: (Call.interface, "Shutdown")
         case .kill: (Call.interface, "Kill")
         case .monitor: (Call.interface, "Monitor")
+        case .migrate: (Call.maintenanceInterface, "Migrate")
+        case .upgrade: (Call.maintenanceInterface, "Upgrade")
         }
     }
 
@@ -84,6 +93,10 @@ extension Call {
             JSON.Object(fields: [("cancel", .bool(cancel))])
         case .completeMigrateIn(let ticket, let cancel):
             JSON.Object(fields: [("ticket", ticket), ("cancel", .bool(cancel))])
+        case .migrate(let uri):
+            JSON.Object(fields: [("uri", .string(uri))])
+        case .upgrade(let program):
+            JSON.Object(fields: [("program", program.map(JSON.string))])
         case .shutdown(let timeoutSeconds):
             JSON.Object(fields: [("timeoutSeconds", timeoutSeconds.map(JSON.number))])
         }

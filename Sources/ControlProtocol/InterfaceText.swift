@@ -119,3 +119,18 @@ public var serviceInterfaceText: String {
 
     """
 }
+
+/// The text of `io.leasehold.Maintenance`: what Leasehold's own commands ask beyond the interface that tools are written against.
+public var maintenanceInterfaceText: String {
+    """
+    # What Leasehold's own commands ask of a supervisor. Answered as io.leasehold.Supervisor is, with its errors.
+    interface io.leasehold.Maintenance
+
+    # Has the emulator migrate a guest that PrepareMigrate has made ready, and answers when its state has arrived. Where that
+    # fails, or the caller goes away, the migration is called off and the guest runs on.
+    method Migrate(uri: string) -> ()
+    # Goes on as another program, with the same guest, leases and pid; without one, as the program that is installed by now.
+    method Upgrade(program: ?string) -> ()
+
+    """
+}

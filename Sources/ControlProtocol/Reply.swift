@@ -25,6 +25,7 @@ public enum Reply: Sendable, Equatable {
     public static func description(of interface: String) -> Reply {
         switch interface {
         case Call.interface: .interfaceDescription(interfaceText)
+        case Call.maintenanceInterface: .interfaceDescription(maintenanceInterfaceText)
         case Call.serviceInterface: .interfaceDescription(serviceInterfaceText)
         default: .error(.interfaceNotFound(interface: shortened(interface)))
         }
@@ -46,7 +47,7 @@ extension Reply {
         case .info:
             JSON.Object(fields: [
                 ("vendor", "Leasehold"), ("product", "leasehold-supervisor"), ("version", .string(leaseholdVersion)),
-                ("url", ""), ("interfaces", .array([Call.serviceInterface, Call.interface])),
+                ("url", ""), ("interfaces", .array([Call.serviceInterface, Call.interface, Call.maintenanceInterface])),
             ])
         case .interfaceDescription(let text): JSON.Object(fields: [("description", .string(text))])
         case .error(let error): error.parameters

@@ -46,6 +46,13 @@ public struct DeviceLocks: ~Copyable, Sendable {
         return true
     }
 
+    /// Gives a disk up.
+    public mutating func leave(_ identity: DiskIdentity) {
+        let offset = DeviceLocks.offset(of: identity)
+        exclusive.remove(offset)
+        locks.unlock(offset: offset)
+    }
+
     /// The byte that stands for a disk.
     static func offset(of identity: DiskIdentity) -> Int64 {
         var bytes: [UInt8]

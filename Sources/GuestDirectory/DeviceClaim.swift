@@ -35,13 +35,13 @@ public final class DeviceClaim: Sendable {
         public let supervisorPid: Int32?
     }
 
-    private let disks: [Disk]
+    private let disks: Mutex<[Disk]>
     private let directory: RunDirectory
     private let locks = Mutex<DeviceLocks?>(nil)
 
     /// Claims nothing yet.
     public init(_ disks: [Disk], in directory: RunDirectory) {
-        self.disks = disks
+        self.disks = Mutex(disks)
         self.directory = directory
     }
 
@@ -53,15 +53,28 @@ public final class DeviceClaim: Sendable {
     ///
     /// - Returns: the first disk that somebody has under another name.
     public func take() throws(SystemError) -> Conflict? {
+        try take(disks.withLock { $0 })
+    }
+
+    /// Takes further devices, as `take` does; a claim that fails leaves those it had.
+    public func take(more: [Disk]) throws(SystemError) -> Conflict? {
+        let before = disks.withLock { $0 }
+        let known = before.filter { one in !more.contains { $0.path.hasSameBytes(as: one.path) } }
+        let conflict = try take(known + more)
+        if conflict == nil { disks.withLock { $0 = known + more } }
+        return conflict
+    }
+
+    private func take(_ disks: [Disk]) throws(SystemError) -> Conflict? {
         while true {
-            do throws(SystemError) { return try takeOnce() } catch {
+            do throws(SystemError) { return try takeOnce(disks) } catch {
                 // The last of the other guests has just removed the file.
                 guard error.number == EAGAIN else { throw error }
             }
         }
     }
 
-    private func takeOnce() throws(SystemError) -> Conflict? {
+    private func takeOnce(_ disks: [Disk]) throws(SystemError) -> Conflict? {
         let found = disks.compactMap { disk in DiskIdentity(of: disk.path).map { (disk: disk, identity: $0) } }
         for (index, one) in found.enumerated() where one.disk.isOpenedByCommand {
             if let other = found[..<index].first(where: {
@@ -73,7 +86,8 @@ public final class DeviceClaim: Sendable {
         }
         if found.isEmpty { return nil }
         return try locks.withLock { (locks) throws(SystemError) in
-            locks = try DeviceLocks(in: directory.path)
+            // Those that are there belong to the guest's processes too, and stay.
+            if locks == nil || locks?.isInPlace == false { locks = try DeviceLocks(in: directory.path) }
             for (disk, identity) in found {
                 var attempts = 0
                 while try locks?.take(identity, shared: disk.isShared) == false {
@@ -96,6 +110,19 @@ public final class DeviceClaim: Sendable {
         }
     }
 
+    /// Gives some devices up, which the guest doesn't have any more.
+    public func leave(_ paths: [String]) {
+        let isLeaving = { (disk: Disk) in paths.contains { $0.hasSameBytes(as: disk.path) } }
+        let staying = disks.withLock { disks in
+            disks.removeAll(where: isLeaving)
+            return disks.compactMap { DiskIdentity(of: $0.path) }
+        }
+        for path in paths {
+            guard let identity = DiskIdentity(of: path), !staying.contains(identity) else { continue }
+            locks.withLock { $0?.leave(identity) }
+        }
+    }
+
     private static let attempts = 50
 
     private func conflict(_ disk: Disk, _ identity: DiskIdentity) -> Conflict {
@@ -112,6 +139,6 @@ public final class DeviceClaim: Sendable {
     /// What to warn of in the disks' names: those that are another disk after a reboot, or not the same on other hosts.
     /// Blocks like `take`.
     public func advice() -> [String] {
-        disks.compactMap { DiskName.advice(for: $0.path) }
+        disks.withLock { $0 }.compactMap { DiskName.advice(for: $0.path) }
     }
 }

@@ -11,13 +11,28 @@ public protocol LeaseDriver: Sendable {
     ///   is closed, in whichever process, the leases are free; when it hangs up, they are lost. Nil: there is no such thing.
     func connect() throws(LeaseFailure) -> Int32?
 
-    /// Takes all of the leases or none, without waiting for an owner. Joins the lockspace and makes lease files where
-    /// they are missing.
+    /// The lease that stands for a disk, by its path as the guest has it; nil where disks have none of their own here.
+    func request(forDisk path: String, mode: LeaseMode) -> LeaseRequest?
+
+    /// Takes all of these leases or none, without waiting for an owner, on top of what is held. Joins the lockspace and
+    /// makes lease files where they are missing.
     ///
     /// - Parameter progress: told before anything that may take longer than a second, on the thread of the call.
     func acquire(
         _ requests: [LeaseRequest], progress: @Sendable (LeaseProgress) -> Void
     ) throws(LeaseFailure) -> [HeldLease]
+
+    /// Makes sure that these leases could be taken when they are free: joins the lockspace where that is needed, and reads
+    /// each of them. Takes none and makes none: they are there, as somebody has them.
+    func reach(_ requests: [LeaseRequest], progress: @Sendable (LeaseProgress) -> Void) throws(LeaseFailure)
+
+    /// Holds a lease in the other way from now on; it is never free meanwhile. Where that fails it is held as before.
+    ///
+    /// - Returns: the lease as it is held now.
+    func convert(_ request: LeaseRequest, to mode: LeaseMode) throws(LeaseFailure) -> HeldLease
+
+    /// Gives some leases back; they are free on return.
+    func release(_ requests: [LeaseRequest]) throws(LeaseFailure)
 
     /// Writes down for people who holds the leases. Advice: a failure is none of the guest's.
     func record(_ leases: [HeldLease], holder: LeaseHolder)
@@ -31,7 +46,10 @@ public protocol LeaseDriver: Sendable {
     /// Takes leases again that were given back or lost, if nobody had them in between: each exclusive one under the very
     /// version that it had, which is one higher afterwards. Shared ones have none and are taken unchecked. Joins the
     /// lockspace where that is needed, and makes no file.
-    func retake(_ leases: [HeldLease]) throws(LeaseFailure) -> [HeldLease]
+    ///
+    /// - Parameter orNext: whether a lease may also have the version after its own, free again: another host was to take it
+    ///   for this guest once, and may have.
+    func retake(_ leases: [HeldLease], orNext: Bool) throws(LeaseFailure) -> [HeldLease]
 
     /// Looks whether the leases are still held, and when their lockspaces were renewed. On a thread of its own, beside the
     /// other calls.
@@ -68,10 +86,28 @@ public struct NopDriver: LeaseDriver {
     /// Connects to nothing.
     public func connect() throws(LeaseFailure) -> Int32? { nil }
 
+    /// Disks have none.
+    public func request(forDisk path: String, mode: LeaseMode) -> LeaseRequest? { nil }
+
     /// Takes nothing, and says so: no lease is held.
     public func acquire(
         _ requests: [LeaseRequest], progress: @Sendable (LeaseProgress) -> Void
     ) throws(LeaseFailure) -> [HeldLease] { [] }
+
+    /// There is nothing to reach.
+    public func reach(
+        _ requests: [LeaseRequest], progress: @Sendable (LeaseProgress) -> Void
+    ) throws(LeaseFailure) {}
+
+    /// Holds nothing, in any way.
+    public func convert(_ request: LeaseRequest, to mode: LeaseMode) throws(LeaseFailure) -> HeldLease {
+        var request = request
+        request.mode = mode
+        return HeldLease(request: request, version: nil)
+    }
+
+    /// Gives nothing back.
+    public func release(_ requests: [LeaseRequest]) throws(LeaseFailure) {}
 
     /// Writes nothing.
     public func record(_ leases: [HeldLease], holder: LeaseHolder) {}
@@ -83,7 +119,7 @@ public struct NopDriver: LeaseDriver {
     public func releaseAll() throws(LeaseFailure) {}
 
     /// Takes nothing.
-    public func retake(_ leases: [HeldLease]) throws(LeaseFailure) -> [HeldLease] { leases }
+    public func retake(_ leases: [HeldLease], orNext: Bool) throws(LeaseFailure) -> [HeldLease] { leases }
 
     /// There is nothing to see.
     public func look(at leases: [HeldLease], isUrged: Bool) -> LeaseSight { LeaseSight(lockspaces: [], loss: nil) }

@@ -55,6 +55,11 @@ public struct StringVector: @unchecked Sendable {
         StringVector(strings.map { strdup($0) } + (1..<max(1, count)).map { pointer[$0] })
     }
 
+    /// Strings with another one behind them.
+    public func appending(_ string: String) -> StringVector {
+        StringVector((0..<count).map { pointer[$0] } + [strdup(string)])
+    }
+
     /// The strings as text; what isn't UTF-8 is repaired.
     public var strings: [String] {
         (0..<count).map { pointer[$0].map { String(cString: $0) } ?? "" }

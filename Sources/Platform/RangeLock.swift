@@ -70,6 +70,11 @@ public struct RangeLock: ~Copyable, Sendable {
         return true
     }
 
+    /// Unlocks one byte, for whoever has a copy of the descriptor too. One that isn't locked stays so.
+    public borrowing func unlock(offset: Int64) {
+        try? lock(F_UNLCK, offset, count: 1)
+    }
+
     /// Locks every byte alone, unless any is locked elsewhere.
     public borrowing func tryLockAll() throws(SystemError) -> Bool {
         do throws(SystemError) {

@@ -18,6 +18,16 @@ public enum MonitorCommand: Sendable, Equatable {
     case getDescriptor(name: String)
     /// `closefd`: QEMU closes the descriptor of this name.
     case closeDescriptor(name: String)
+    /// `query-named-block-nodes`: the images that QEMU has open, without those that they are layered on twice over.
+    case queryBlockNodes
+    /// `migrate-set-capabilities` with `late-block-activate`: the target of a migration leaves its images alone until `cont`.
+    case activateLate
+    /// `migrate`: begins a migration to a URI; answered once it has begun.
+    case migrate(uri: String)
+    /// `query-migrate`: how far it has come.
+    case queryMigration
+    /// `migrate_cancel`: calls it off; where there is none, nothing happens.
+    case cancelMigration
 }
 
 extension MonitorCommand {
@@ -32,6 +42,11 @@ extension MonitorCommand {
         case .systemPowerdown: "system_powerdown"
         case .getDescriptor: "getfd"
         case .closeDescriptor: "closefd"
+        case .queryBlockNodes: "query-named-block-nodes"
+        case .activateLate: "migrate-set-capabilities"
+        case .migrate: "migrate"
+        case .queryMigration: "query-migrate"
+        case .cancelMigration: "migrate_cancel"
         }
     }
 
@@ -40,7 +55,12 @@ extension MonitorCommand {
         var object: JSON.Object = ["execute": .string(name)]
         switch self {
         case .getDescriptor(let name), .closeDescriptor(let name): object["arguments"] = ["fdname": .string(name)]
-        case .capabilities, .queryStatus, .stop, .cont, .quit, .systemPowerdown: break
+        case .queryBlockNodes: object["arguments"] = ["flat": true]
+        case .activateLate:
+            object["arguments"] = ["capabilities": [["capability": "late-block-activate", "state": true]]]
+        case .migrate(let uri): object["arguments"] = ["uri": .string(uri)]
+        case .capabilities, .queryStatus, .stop, .cont, .quit, .systemPowerdown, .queryMigration, .cancelMigration:
+            break
         }
         object["id"] = .integer(Int64(id))
         return JSON.object(object).serialize() + [0x0a]

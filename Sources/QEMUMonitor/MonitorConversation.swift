@@ -48,8 +48,8 @@ public struct MonitorConversation: Sendable {
         }
     }
 
-    /// QEMU sends numbers beyond 64 bits in some events (unsigned ones), and nothing that has many values.
-    private static let limits = JSON.Limits(depth: 32, values: 1 << 14, readsNonFinite: true)
+    /// QEMU sends numbers beyond 64 bits in some events (unsigned ones); of an image that is open it tells some sixty values.
+    private static let limits = JSON.Limits(depth: 32, values: 1 << 17, readsNonFinite: true)
 
     private mutating func read(_ message: [UInt8]) throws(MonitorError) -> MonitorNews {
         let json: JSON
@@ -95,7 +95,19 @@ public struct MonitorConversation: Sendable {
                 isName(word), isRunning == (word == "running")
             else { throw .strangeReply(command: command.name) }
             return .reply(id: id, .status(MonitorStatus(isRunning: isRunning, word: word)))
-        case .stop, .cont, .quit, .systemPowerdown, .getDescriptor, .closeDescriptor:
+        case .queryBlockNodes:
+            guard let nodes = content.arrayValue?.map(MonitorNode.init), !nodes.contains(nil) else {
+                throw .strangeReply(command: command.name)
+            }
+            return .reply(id: id, .nodes(nodes.compactMap { $0 }))
+        case .queryMigration:
+            guard content.objectValue != nil else { throw .strangeReply(command: command.name) }
+            let text = content["error-desc"]?.stringValue.map { shortLine($0, limit: 300) }
+            let word = content["status"]?.stringValue ?? "none"
+            guard isName(word) else { throw .strangeReply(command: command.name) }
+            return .reply(id: id, .migration(MonitorMigration(word: word, problem: text)))
+        case .stop, .cont, .quit, .systemPowerdown, .getDescriptor, .closeDescriptor, .activateLate, .migrate,
+            .cancelMigration:
             guard content.objectValue != nil else { throw .strangeReply(command: command.name) }
             return .reply(id: id, .done(content))
         }

@@ -18,6 +18,10 @@ public enum MonitorReply: Sendable, Equatable {
     case done(JSON)
     /// To ``MonitorCommand/queryStatus``.
     case status(MonitorStatus)
+    /// To ``MonitorCommand/queryBlockNodes``.
+    case nodes([MonitorNode])
+    /// To ``MonitorCommand/queryMigration``.
+    case migration(MonitorMigration)
     /// It was not done. The class is one of QEMU's (`GenericError`, `CommandNotFound`, …), the text one printable line of at
     /// most 300 characters.
     case refused(class: String, text: String)
@@ -77,4 +81,40 @@ public struct MonitorStatus: Sendable, Equatable {
         self.isRunning = isRunning
         self.word = word
     }
+}
+
+/// An image that QEMU has open (`BlockDeviceInfo` in qapi/block-core.json).
+public struct MonitorNode: Sendable, Equatable {
+    /// The node's name.
+    public let name: String
+    /// The file as QEMU was given it, or a `json:` text of it.
+    public let file: String
+    /// Whether QEMU has it open without writing to it.
+    public let isReadOnly: Bool
+
+    init?(json: JSON) {
+        guard let file = json["file"]?.stringValue, let isReadOnly = json["ro"]?.boolValue else { return nil }
+        name = json["node-name"]?.stringValue.map { shortLine($0, limit: 64) } ?? "?"
+        self.file = file
+        self.isReadOnly = isReadOnly
+    }
+}
+
+/// How far an outgoing migration has come (`MigrationInfo` in qapi/migration.json).
+public struct MonitorMigration: Sendable, Equatable {
+    /// QEMU's word: `none`, `setup`, `active`, `completed`, `failed`, `cancelled`, …
+    public let word: String
+    /// Why it failed, on one short line, where QEMU says so.
+    public let problem: String?
+
+    init(word: String, problem: String?) {
+        self.word = word
+        self.problem = problem
+    }
+
+    /// Whether the guest's whole state is at the target.
+    public var isCompleted: Bool { word == "completed" }
+
+    /// Whether it is over without that.
+    public var hasFailed: Bool { ["failed", "cancelled", "none"].contains(word) }
 }

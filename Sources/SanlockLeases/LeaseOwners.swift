@@ -49,9 +49,13 @@ struct LeaseOwners {
             }.max()
         }
         // What sanlock wrote of the host goes before what a record says.
-        let slotName = lockspacePath(of: request).flatMap { LockspaceSlots.hostName(of: owner.id, in: $0) }
-        holder.hostName = slotName ?? holder.hostName
+        holder.hostName = hostName(of: owner.id, for: request) ?? holder.hostName
         return holder
+    }
+
+    /// A host's name in a lease's lockspace, as the host's slot there has it.
+    func hostName(of hostId: UInt64, for request: LeaseRequest) -> String? {
+        lockspacePath(of: request).flatMap { LockspaceSlots.hostName(of: hostId, in: $0) }
     }
 
     private func recorded(_ request: LeaseRequest, _ owner: LeaseOwner, _ version: UInt64) -> LeaseHolder {

@@ -79,6 +79,14 @@ enum SanlockCalls {
             arguments.withPointers { sanlock_release(-1, pid, 0, Int32($0.count), $0.baseAddress) })
     }
 
+    /// Holds a lease of a process in the way that the request has, without waiting for an owner. EALREADY: it is held so; EAGAIN:
+    /// others share it.
+    static func convert(_ request: LeaseRequest, of pid: Int32) throws(SanlockCode) {
+        let arguments = ResourceArguments([request])
+        try check(
+            arguments.withPointers { sanlock_convert(-1, pid, UInt32(SANLK_CONVERT_OWNER_NOWAIT), $0[0]) })
+    }
+
     /// The leases that a process holds, by lockspace and resource, with the lver of each exclusive one.
     ///
     /// - Throws: -81 where one of them has a space in its path.

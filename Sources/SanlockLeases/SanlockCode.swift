@@ -52,6 +52,9 @@ struct SanlockCode: Error, Equatable {
     /// The lease has another version.
     static let wrongVersion = SanlockCode(number: SANLK_ACQUIRE_LVER)
 
+    /// The lockspace isn't there for us.
+    static let lockspaceNotJoined = SanlockCode(number: -ENOSPC)
+
     /// Whether it says that what is at a lease's place isn't that lease; not that it can't be read just now.
     var isOfChangedStorage: Bool {
         switch number {

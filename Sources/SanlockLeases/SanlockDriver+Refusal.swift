@@ -4,10 +4,13 @@ import Platform
 
 // What a refusal means: who holds the lease, and what to do.
 extension SanlockDriver {
-    func failure(_ refused: RefusedLease) -> LeaseFailure {
+    /// - Parameter wanted: the version that it was to have.
+    func failure(_ refused: RefusedLease, wanted: UInt64? = nil) -> LeaseFailure {
         let request = refused.request
         let code = refused.code
         switch code.outcome {
+        case .wrongVersion:
+            return wrongVersion(request, code, wanted)
         case .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .beingReleased:
             let isLocal = code.number == -EEXIST
             var holder = owners.holder(of: request, isLocal: isLocal)
@@ -28,10 +31,33 @@ extension SanlockDriver {
             return LeaseFailure(
                 code.outcome, request: request,
                 detail: "lockspace \(request.resource.lockspace): \(code.explanation); join it first")
-        case .orphaned, .sameDevice, .wrongVersion, .hostIdInUse, .leaseFileNotMade, .daemonUnreachable,
+        case .orphaned, .sameDevice, .hostIdInUse, .leaseFileNotMade, .daemonUnreachable,
             .storageFailed, .configurationWrong, .other:
             return LeaseFailure(code.outcome, request: request, detail: code.explanation)
         }
+    }
+
+    // Whoever had it last stands in the lease's first sector, also when he has given it back.
+    private func wrongVersion(_ request: LeaseRequest, _ code: SanlockCode, _ wanted: UInt64?) -> LeaseFailure {
+        let bytes = try? SharedFile.read(
+            request.resource.path, offset: Int64(clamping: request.resource.offsetBytes), count: 4096)
+        var failure = LeaseFailure(code.outcome, request: request, detail: code.explanation)
+        guard let bytes, case .whole(let leader) = LeaseContent(bytes[...], isCutShort: false), leader.ownerId != 0
+        else { return failure }
+        let now = owners.holder(of: request)
+        var holder = now ?? LeaseHolder()
+        if now == nil {
+            holder.hostId = leader.ownerId
+            holder.hostName = owners.hostName(of: leader.ownerId, for: request)
+            holder.liveness =
+                owners.watch.look(at: request.resource.lockspace)[leader.ownerId]?.state == .live ? .live : .unknown
+        }
+        failure.holder = holder
+        let name = now?.description ?? "\(holder.hostName.map { "host \($0) " } ?? "")(host id \(leader.ownerId))"
+        let versions = wanted.map { "version \(leader.version), and was given back as version \($0)" }
+        failure.detail =
+            "\(name) \(now == nil ? "had" : "has") it since: it is of \(versions ?? "another version") (\(code.symbol))"
+        return failure
     }
 
     private func busyOutcome(_ code: SanlockCode, _ holder: LeaseHolder?) -> LeaseOutcome {

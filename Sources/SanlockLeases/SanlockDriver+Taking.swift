@@ -48,7 +48,7 @@ extension SanlockDriver {
             do throws(RefusedLease) {
                 return try take(requests)
             } catch {
-                try? releaseAll()
+                try? release(requests)
                 guard error.request.disk != nil else { throw failure(error) }
                 switch error.code.outcome {
                 case .lockspaceGone where joins == 0:
@@ -88,8 +88,10 @@ extension SanlockDriver {
             do throws(LeaseFailure) {
                 try files.mend(wanted, holding: section, progress: progress) {
                     do throws(SanlockCode) {
-                        try SanlockCalls.acquire([request], for: pid)
-                        try? SanlockCalls.release([request], of: pid)
+                        try inTurn { () throws(SanlockCode) in
+                            try SanlockCalls.acquire([request], for: pid)
+                            try? SanlockCalls.release([request], of: pid)
+                        }
                         return nil
                     } catch {
                         return error
@@ -141,7 +143,7 @@ extension SanlockDriver {
         for some in SanlockDriver.calls(for: requests) {
             do throws(SanlockCode) {
                 asked.withLock { $0 += some }
-                try SanlockCalls.acquire(some, for: pid)
+                try inTurn { () throws(SanlockCode) in try SanlockCalls.acquire(some, for: pid) }
             } catch {
                 guard let first = some.first else { continue }
                 if some.count == 1 { throw RefusedLease(request: first, code: error) }
@@ -155,7 +157,7 @@ extension SanlockDriver {
     private func acquireSingly(_ requests: ArraySlice<LeaseRequest>) throws(RefusedLease) {
         for request in requests {
             do throws(SanlockCode) {
-                try SanlockCalls.acquire([request], for: pid)
+                try inTurn { () throws(SanlockCode) in try SanlockCalls.acquire([request], for: pid) }
             } catch {
                 throw RefusedLease(request: request, code: error)
             }
@@ -170,7 +172,7 @@ extension SanlockDriver {
     }
 
     func held(_ requests: [LeaseRequest]) -> [HeldLease] {
-        let versions = (try? SanlockCalls.held(by: pid)) ?? [:]
+        let versions = (try? inTurn { () throws(SanlockCode) in try SanlockCalls.held(by: pid) }) ?? [:]
         return requests.map { request in
             if request.mode == .shared { return HeldLease(request: request, version: nil) }
             let name = [request.resource.lockspace, request.resource.name]

@@ -29,7 +29,7 @@ extension SanlockDriver {
                     records.claim(on: lease.request).map { contradicts($0, version) ? [$0] : [] } ?? []
                 }
             } catch {
-                try? releaseAll()
+                try? release(held.map(\.request))
                 throw error
             }
             records.discard(lease.request)
@@ -47,8 +47,10 @@ extension SanlockDriver {
     private func taking(_ lease: HeldLease, whereVersionIs version: UInt64?) throws(LeaseFailure) -> HeldLease {
         guard lease.version == version else { return lease }
         do throws(SanlockCode) {
-            try SanlockCalls.release([lease.request], of: pid)
-            try SanlockCalls.acquire([lease.request], for: pid)
+            try inTurn { () throws(SanlockCode) in
+                try SanlockCalls.release([lease.request], of: pid)
+                try SanlockCalls.acquire([lease.request], for: pid)
+            }
         } catch {
             throw failure(RefusedLease(request: lease.request, code: error))
         }

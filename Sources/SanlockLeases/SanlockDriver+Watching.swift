@@ -2,7 +2,7 @@ import Glibc
 import Leases
 import Platform
 
-// Leases that are held: looked at, and taken again where they had to be let go.
+// Leases that are held, looked at.
 extension SanlockDriver {
     /// How many looks there are to one that reads all of a lease, a mebibyte: to see that it shows this host as its owner
     /// and not only this version.
@@ -144,68 +144,5 @@ extension SanlockDriver {
         } catch {
             return error.isOfChangedStorage ? error.explanation : nil
         }
-    }
-
-    /// Takes leases again that were given back or lost. Blocks for as long as joining the lockspace takes.
-    public func retake(_ leases: [HeldLease]) throws(LeaseFailure) -> [HeldLease] {
-        if let lease = leases.first(where: { $0.request.mode == .exclusive && $0.version == nil }) {
-            throw LeaseFailure(
-                .wrongVersion, request: lease.request,
-                detail: "its version was not known, so nobody can tell whether somebody had it in between")
-        }
-        // What an attempt left.
-        try releaseAll()
-        if leases.contains(where: { $0.request.disk != nil }) {
-            try files.checkPresence()
-            if !membership.isJoined() { try membership.join(makes: false) { _ in } }
-            try membership.checkOwnSlot()
-        }
-        do throws(LeaseFailure) {
-            let wanted = try retakeAll(leases)
-            let held = held(leases.map(\.request))
-            for (old, new) in zip(wanted, held) { try check(new, isAfter: old) }
-            raised.withLock { $0 = [:] }
-            return held
-        } catch {
-            try? releaseAll()
-            throw error
-        }
-    }
-
-    // One by one: each says which it was, and there is no hurry. Returns them with the versions under which they were had.
-    private func retakeAll(_ leases: [HeldLease]) throws(LeaseFailure) -> [HeldLease] {
-        var wanted: [HeldLease] = []
-        for lease in leases {
-            var lease = lease
-            let resource = lease.request.resource
-            lease.version = raised.withLock { $0[resource] } ?? lease.version
-            do throws(SanlockCode) {
-                asked.withLock { $0.append(lease.request) }
-                try inTurn { () throws(SanlockCode) in try SanlockCalls.retake([lease], for: pid) }
-            } catch {
-                var failure = failure(RefusedLease(request: lease.request, code: error))
-                if failure.holder?.pid == pid { failure.outcome = .beingReleased }
-                throw failure
-            }
-            // Should another one be refused, it is this version that is given back.
-            if let version = lease.version { raised.withLock { $0[resource] = version + 1 } }
-            wanted.append(lease)
-        }
-        return wanted
-    }
-
-    private func check(_ new: HeldLease, isAfter old: HeldLease) throws(LeaseFailure) {
-        guard let version = old.version else { return }
-        guard let now = new.version else {
-            throw LeaseFailure(.storageFailed, request: new.request, detail: "its version can't be read")
-        }
-        let isRight: Bool
-        do throws(SystemError) {
-            let isInPlace = try isInPlace(new)
-            isRight = isInPlace && now == version + 1
-        } catch {
-            throw LeaseFailure(.storageFailed, request: new.request, detail: "its file can't be read: \(error.message)")
-        }
-        if !isRight { throw failure(RefusedLease(request: new.request, code: .wrongVersion)) }
     }
 }

@@ -89,10 +89,15 @@ public final class SanlockDriver: LeaseDriver {
         do throws(RefusedLease) {
             held = try take(requests)
         } catch {
-            try? releaseAll()
+            try? release(requests)
             held = try acquireWithCare(requests, automatic, after: error, progress)
         }
         return try awaitOthers(held, progress)
+    }
+
+    /// The lease of libvirt's name in the lease directory.
+    public func request(forDisk path: String, mode: LeaseMode) -> LeaseRequest? {
+        settings.hasDiskLeases ? settings.request(forDisk: path, mode: mode) : nil
     }
 
     /// Writes the records of automatic leases.
@@ -107,9 +112,20 @@ public final class SanlockDriver: LeaseDriver {
 
     /// Gives all leases back; they are free on return.
     public func releaseAll() throws(LeaseFailure) {
+        try giveBack { _ in true }
+    }
+
+    /// Gives some back; they are free on return.
+    public func release(_ requests: [LeaseRequest]) throws(LeaseFailure) {
+        let resources = Set(requests.map(\.resource))
+        try giveBack { resources.contains($0.resource) }
+    }
+
+    private func giveBack(_ isMeant: (LeaseRequest) -> Bool) throws(LeaseFailure) {
         let requests = asked.withLock { asked in
-            defer { asked = [] }
-            return asked.enumerated().filter { index, one in !asked[..<index].contains(one) }.map(\.element)
+            let meant = asked.filter(isMeant)
+            asked.removeAll(where: isMeant)
+            return meant.enumerated().filter { index, one in !meant[..<index].contains(one) }.map(\.element)
         }
         var failure: SanlockCode?
         for some in SanlockDriver.calls(for: requests) {

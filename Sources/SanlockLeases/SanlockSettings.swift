@@ -15,6 +15,8 @@ public struct SanlockSettings: Equatable, Sendable {
     public var fileUser: UInt32?
     /// Their group.
     public var fileGroup: UInt32?
+    /// Whether each disk has a lease of its own in the lease directory.
+    public var hasDiskLeases = true
 
     /// States all of it.
     public init(
@@ -41,6 +43,14 @@ public struct SanlockSettings: Equatable, Sendable {
 
     /// The io timeout that is in force, as far as it is known here: sanlock's own is 10.
     var ioSeconds: Double { Double.ioSeconds(ioTimeoutSeconds) }
+
+    /// The lease of a disk, by libvirt's rule: named by the MD5 of its path, in a file of that name.
+    public func request(forDisk path: String, mode: LeaseMode) -> LeaseRequest {
+        let name = LeaseName.ofDisk(path)
+        let resource = LeaseResource(
+            lockspace: LeaseName.lockspace, name: name, path: "\(leaseDirectory)/\(name)", offsetBytes: 0)
+        return LeaseRequest(disk: path, resource: resource, mode: mode)
+    }
 
     /// When something has to be done about leases that were taken this moment, as far as it is known before the first look.
     public var firstDeadlines: LeaseDeadlines {

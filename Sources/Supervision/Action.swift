@@ -6,6 +6,8 @@ public enum Action: Equatable, Sendable {
     case connect
     /// Ask the lease manager for all leases, on the worker.
     case takeLeases
+    /// Make sure, on the worker, that lockspace and leases can be reached, and take none: they are another host's yet.
+    case reachLeases
     /// Have the keeper forked and the guest executed.
     case startGuest
     /// Tell everyone who waits that the guest runs.
@@ -30,12 +32,38 @@ public enum Action: Equatable, Sendable {
     case announceLeaseLoss
     /// Have the guest stand still, and make sure that it does and that its writes are done.
     case pauseGuest
-    /// Say that it stands still.
-    case announcePause
+    /// Say that it stands still, and why.
+    case announcePause(PausePurpose)
+    /// Say that its leases are given back while it does.
+    case announceGivenBack
     /// Give all leases back, on the worker, and keep the connection: the guest stands still.
     case giveLeasesBack
     /// Take the leases again under the versions that they had, on the worker.
-    case retakeLeases
+    ///
+    /// orNext: or, where those aren't to be had, under the next ones: another host had them in between, on this guest's behalf.
+    case retakeLeases(orNext: Bool)
+    /// These are the guest's leases from now on, which it doesn't hold yet.
+    case expectLeases([HeldLease])
+    /// Ask the guest's monitor, until told otherwise, whether the guest stands still where a migration has put it.
+    case awaitStandstill
+    /// Ask no more.
+    case stopAwaiting
+    /// End a migration that is under way in the emulator.
+    case cancelMigration
+    /// Take these leases on top, or change how they are held, all or none, on the worker.
+    case takeMore([LeaseRequest])
+    /// They are the guest's now.
+    case keepTaken
+    /// Give them back: nobody waits for them any more.
+    case dropTaken
+    /// Give some of the leases back, on the worker, once the guest has nothing of their disks open.
+    case giveSomeBack([LeaseRequest])
+    /// Write down where the guest is in its life.
+    case writeDown
+    /// Answer whoever gave the order: it is done.
+    case completeOrder
+    /// Answer whoever gave the order: it is not.
+    case refuseOrder(OrderRefusal)
     /// Have the guest go on.
     case resumeGuest
     /// Say that it goes on.

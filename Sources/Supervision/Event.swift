@@ -6,6 +6,8 @@ public enum Event: Equatable, Sendable {
     case connected
     /// All leases are held.
     case leasesTaken
+    /// Lockspace and leases can be reached.
+    case leasesReachable
     /// None is held. Seconds of the monotonic clock.
     case leasesRefused(LeaseFailure, nowSeconds: Double)
     /// The guest's program runs.
@@ -39,6 +41,20 @@ public enum Event: Equatable, Sendable {
     case guestWentOn
     /// The guest's monitor is gone, and nobody can tell whether it stands still.
     case monitorLost
+    /// The guest's monitor says that the guest stands still where its migration has put it.
+    case guestStoodStill
+    /// Somebody gives an order.
+    case ordered(Order)
+    /// Whoever gave the order is gone.
+    case orderAbandoned
+    /// What an order takes on top is held.
+    case moreTaken
+    /// What an order wanted of leases can't be had; none of it is. Seconds of the monotonic clock.
+    case moreRefused(OrderRefusal, nowSeconds: Double)
+    /// Some leases are given back.
+    case someReleased(areAnyLeft: Bool)
+    /// Another host asks for a lease of the guest's.
+    case leaseRequested
     /// Someone wants the guest to end, and gives it this long.
     case stopRequested(timeoutSeconds: Double)
     /// A signal came that, with the guest running, would be the guest's.
@@ -69,6 +85,10 @@ public enum Timer: Hashable, Sendable, CaseIterable {
     case monitor
     /// The guest's going on.
     case resume
+    /// What an order waits for.
+    case orderAnswer
+    /// The next attempt to take what an order wants.
+    case orderAttempt
     /// The guest's own orderly end.
     case stop
     /// The keeper's word that everything is dead.

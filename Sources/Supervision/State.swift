@@ -8,9 +8,9 @@ public enum State: Equatable, Sendable {
     case starting
     /// The guest runs under its leases.
     case running
-    /// The leases are lost; the guest is being made to stand still, and may still write.
+    /// The guest is being made to stand still, and may still write.
     case pausing(Pausing)
-    /// The guest stands still without its leases.
+    /// The guest stands still.
     case paused(Paused)
     /// The guest is being ended, and something of it may still live.
     case stopping(Stopping)
@@ -33,27 +33,70 @@ public struct Acquiring: Equatable, Sendable {
     public init() {}
 }
 
-/// How much time there is to make the guest stand still.
-public struct Pausing: Equatable, Sendable {
-    /// From asking it to end to killing it, in seconds, should it not stand still in time; 0: it is killed at once.
-    public var stopSeconds: Double
-
-    /// States it.
-    public init(stopSeconds: Double) { self.stopSeconds = stopSeconds }
+/// Why a guest stands still, or is made to.
+public enum PausePurpose: Equatable, Sendable {
+    /// Its leases were lost. `goesOn`: it goes on by itself when it has them again; one that stood still by order before
+    /// doesn't.
+    case loss(goesOn: Bool)
+    /// Somebody ordered it; with `release`, its leases are given back meanwhile.
+    case order(release: Bool)
+    /// It has been migrated away, and its leases are for the target to take.
+    case migration
+    /// It is the target of a migration.
+    case arrival
 }
 
-/// What is being done for a guest that stands still.
-public enum Paused: Equatable, Sendable, CaseIterable {
-    /// Its leases are given back.
-    case givingBack
-    /// Storage or lease manager are waited for.
-    case waiting
-    /// The leases are asked for again.
-    case taking
-    /// Nothing: somebody else had a lease in between, and its memory no longer fits its disk.
-    case staying
-    /// It has its leases, and is made to go on.
-    case goingOn
+/// How a guest is being made to stand still.
+public struct Pausing: Equatable, Sendable {
+    /// What for.
+    public var purpose: PausePurpose
+    /// Of lost leases: from asking it to end to killing it, in seconds, should it not stand still in time; 0: it is killed
+    /// at once.
+    public var stopSeconds = 0.0
+    /// Whether it stood still by order before, with its leases.
+    public var stood = false
+
+    /// States what for.
+    public init(_ purpose: PausePurpose, stopSeconds: Double = 0, stood: Bool = false) {
+        self.purpose = purpose
+        self.stopSeconds = stopSeconds
+        self.stood = stood
+    }
+}
+
+/// A guest that stands still.
+public struct Paused: Equatable, Sendable {
+    /// What is being done for it.
+    public enum Step: Equatable, Sendable, CaseIterable {
+        /// Nothing: it has its leases.
+        case held
+        /// Its leases are given back.
+        case givingBack
+        /// Nothing: they are given back, or were never taken, and somebody has to say how it goes on.
+        case released
+        /// Storage or lease manager are waited for.
+        case waiting
+        /// The leases are asked for again.
+        case taking
+        /// Nothing: somebody else had a lease in between, and its memory no longer fits its disk.
+        case staying
+        /// It has its leases, and is made to go on.
+        case goingOn
+    }
+
+    /// What is being done.
+    public var step: Step
+    /// Why it stands still.
+    public var purpose: PausePurpose
+
+    /// States both.
+    public init(_ step: Step, _ purpose: PausePurpose) {
+        self.step = step
+        self.purpose = purpose
+    }
+
+    /// Whether it has its leases.
+    public var hasLeases: Bool { step == .held || step == .goingOn }
 }
 
 /// Why the guest is being ended, and how far that has come.

@@ -4,7 +4,7 @@ import Leases
 extension Supervision {
     /// The guest has its leases: whatever the first look brings, and whether or not it comes back, this is when to act.
     func watchFromNow() -> [Action] {
-        guard let deadlines = settings.firstDeadlines else { return [] }
+        guard isLeased, let deadlines = settings.firstDeadlines else { return [] }
         return [.lookAtLeases(isUrged: false)] + timers(deadlines)
     }
 
@@ -39,13 +39,21 @@ extension Supervision {
         return isLossAnnounced ? [] : [.announceLeaseLoss]
     }
 
-    /// The leases are lost under a guest that runs: what is done is the guest's policy.
-    mutating func lose(endSeconds: Double) -> [Action] {
+    /// The leases are lost under a guest that may write: what is done is the guest's policy.
+    ///
+    /// - Parameter goesOn: whether it is to go on when it has them again, and not to stand as it did before.
+    mutating func lose(endSeconds: Double, goesOn: Bool = true) -> [Action] {
         // What is done comes first: telling it may take longer than it should.
-        if settings.pauses { return pause(endSeconds: endSeconds) + announceLoss() }
-        // Where another process may have the lease within milliseconds there is no time to ask.
-        if endSeconds <= 0 { return kill(.leaseLost) + announceLoss() }
-        return stop(min(settings.stopSeconds, endSeconds), for: .leaseLost) + announceLoss()
+        let actions =
+            if settings.pauses {
+                pause(endSeconds: endSeconds, goesOn: goesOn)
+            } else if endSeconds <= 0 {
+                // Where another process may have the lease within milliseconds there is no time to ask.
+                kill(.leaseLost)
+            } else {
+                stop(min(settings.stopSeconds, endSeconds), for: .leaseLost)
+            }
+        return actions + announceLoss() + giveUpOrder(.leasesLost)
     }
 
     /// The same under one that is being ended already.

@@ -1,11 +1,12 @@
 import Leases
 
-// The guest stands still instead of ending: its leases are given back while it does, and taken again under their versions.
+// The guest stands still instead of running or ending: its leases are given back meanwhile or kept, and taken again under
+// their versions.
 extension Supervision {
-    mutating func pause(endSeconds: Double) -> [Action] {
+    mutating func pause(endSeconds: Double, goesOn: Bool) -> [Action] {
         let isUrgent = endSeconds <= settings.urgentPauseSeconds
         let stopSeconds = isUrgent ? 0 : min(settings.stopSeconds, endSeconds / 2)
-        state = .pausing(Pausing(stopSeconds: stopSeconds))
+        state = .pausing(Pausing(.loss(goesOn: goesOn), stopSeconds: stopSeconds))
         let seconds = isUrgent ? settings.urgentPauseSeconds : endSeconds - stopSeconds
         return keeperWait(settings.urgentPauseSeconds + Supervision.keeperSpareSeconds)
             + [.pauseGuest, .startTimer(.pause, seconds: seconds)]
@@ -19,48 +20,111 @@ extension Supervision {
     }
 
     mutating func whilePausing(_ pausing: Pausing, _ event: Event) -> [Action] {
+        guard case .loss = pausing.purpose else { return whilePausingByOrder(pausing, event) }
         switch event {
         case .guestPaused:
-            return [.cancelTimer(.pause)] + keeperWait(nil) + [.announcePause] + standStill()
+            return [.cancelTimer(.pause)] + keeperWait(nil) + [.announcePause(pausing.purpose)]
+                + standStill(pausing.purpose)
         case .pauseFailed, .timerFired(.pause):
             if pausing.stopSeconds <= 0 { return [.cancelTimer(.pause)] + kill(.leaseLost) }
             return [.cancelTimer(.pause)] + stop(pausing.stopSeconds, for: .leaseLost)
         case .leaseConnectionLost:
             isConnected = false
-            state = .pausing(Pausing(stopSeconds: 0))
+            state = .pausing(Pausing(pausing.purpose))
             return keeperWait(settings.urgentPauseSeconds + Supervision.keeperSpareSeconds)
                 + [.hastenTimer(.pause, seconds: settings.urgentPauseSeconds)]
         case .leasesLost(let endSeconds):
             guard endSeconds <= settings.urgentPauseSeconds else { return [] }
-            state = .pausing(Pausing(stopSeconds: 0))
+            state = .pausing(Pausing(pausing.purpose))
             return [.hastenTimer(.pause, seconds: settings.urgentPauseSeconds)]
         case .stopRequested(let timeoutSeconds):
             let seconds = min(timeoutSeconds, pausing.stopSeconds)
             return [.cancelTimer(.pause)] + (seconds <= 0 ? kill(.stopped) : stop(seconds))
-        case .killRequested:
-            return [.cancelTimer(.pause)] + kill(.killed)
-        case .guestEnded(let end):
-            return [.cancelTimer(.pause)] + guestEnded(end, .exited)
-        case .guestSuspended(let signal):
-            return [.suspendSelf(signal: signal)]
-        case .keeperEnded:
-            return [.cancelTimer(.pause)] + rescue(.keeperDied)
-        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
-            .orphansGone, .timerFired, .leasesReleased, .leasesSeen, .lookUrged, .guestWentOn, .monitorLost:
+        case .killRequested, .guestEnded, .guestSuspended, .keeperEnded:
+            return whilePausingForWhatever(event)
+        case .connected, .leasesTaken, .leasesReachable, .leasesRefused, .interrupted, .guestStarted,
+            .guestFailedToStart, .guestAdopted, .orphansGone, .timerFired, .leasesReleased, .leasesSeen, .lookUrged,
+            .guestWentOn, .monitorLost, .guestStoodStill, .ordered, .orderAbandoned, .moreTaken, .moreRefused,
+            .someReleased, .leaseRequested:
             return []
         }
     }
 
-    private mutating func standStill() -> [Action] {
-        if isConnected {
-            state = .paused(.givingBack)
-            return [.giveLeasesBack]
+    // The guest has its leases, and may be let go on at any time.
+    private mutating func whilePausingByOrder(_ pausing: Pausing, _ event: Event) -> [Action] {
+        switch event {
+        case .guestPaused:
+            if pausing.purpose == .order(release: false) {
+                state = .paused(Paused(.held, pausing.purpose))
+                return [.cancelTimer(.pause), .announcePause(pausing.purpose)] + completeOrder()
+            }
+            state = .paused(Paused(.givingBack, pausing.purpose))
+            return [
+                .cancelTimer(.pause), .announcePause(pausing.purpose), .giveLeasesBack,
+                .startTimer(.orderAnswer, seconds: settings.attemptSeconds),
+            ]
+        case .pauseFailed, .timerFired(.pause):
+            return [.cancelTimer(.pause)] + refuseOrder(.notStill) + letBe(pausing)
+        case .leaseConnectionLost:
+            isConnected = false
+            return [.cancelTimer(.pause)] + lose(endSeconds: 0, goesOn: !pausing.stood)
+        case .leasesLost(let endSeconds):
+            return [.cancelTimer(.pause)] + lose(endSeconds: endSeconds, goesOn: !pausing.stood)
+        case .timerFired(.renewalFailure):
+            return [.cancelTimer(.pause)] + lose(endSeconds: endSeconds, goesOn: !pausing.stood)
+        case .leasesSeen, .lookUrged, .timerFired(.leaseLook), .timerFired(.renewalWarning):
+            return watch(event)
+        case .stopRequested(let timeoutSeconds):
+            return [.cancelTimer(.pause)] + stop(timeoutSeconds)
+        case .killRequested, .guestEnded, .guestSuspended, .keeperEnded:
+            return whilePausingForWhatever(event)
+        case .connected, .leasesTaken, .leasesReachable, .leasesRefused, .interrupted, .guestStarted,
+            .guestFailedToStart, .guestAdopted, .orphansGone, .timerFired, .leasesReleased, .guestWentOn, .monitorLost,
+            .guestStoodStill, .ordered, .orderAbandoned, .moreTaken, .moreRefused, .someReleased, .leaseRequested:
+            return []
         }
-        return tryAgain(in: Supervision.firstAttemptSeconds)
     }
 
-    private mutating func tryAgain(in seconds: Double = Supervision.attemptPauseSeconds) -> [Action] {
-        state = .paused(.waiting)
+    private mutating func whilePausingForWhatever(_ event: Event) -> [Action] {
+        switch event {
+        case .killRequested: return [.cancelTimer(.pause)] + kill(.killed)
+        case .guestEnded(let end): return [.cancelTimer(.pause)] + guestEnded(end, .exited)
+        case .guestSuspended(let signal): return [.suspendSelf(signal: signal)]
+        case .keeperEnded: return [.cancelTimer(.pause)] + rescue(.keeperDied)
+        default: return []
+        }
+    }
+
+    // It may stand or run by now. One that was migrated away has ended its work here, and stands for good.
+    private mutating func letBe(_ pausing: Pausing) -> [Action] {
+        if pausing.stood {
+            state = .paused(Paused(.held, .order(release: false)))
+            return []
+        }
+        if pausing.purpose == .migration {
+            state = .running
+            return []
+        }
+        return goOn(pausing.purpose)
+    }
+
+    mutating func goOn(_ purpose: PausePurpose) -> [Action] {
+        state = .paused(Paused(.goingOn, purpose))
+        return [.resumeGuest, .startTimer(.resume, seconds: Supervision.resumePauseSeconds)]
+    }
+
+    private mutating func standStill(_ purpose: PausePurpose) -> [Action] {
+        if isConnected {
+            state = .paused(Paused(.givingBack, purpose))
+            return [.giveLeasesBack]
+        }
+        return tryAgain(purpose, in: Supervision.firstAttemptSeconds)
+    }
+
+    private mutating func tryAgain(
+        _ purpose: PausePurpose, in seconds: Double = Supervision.attemptPauseSeconds
+    ) -> [Action] {
+        state = .paused(Paused(.waiting, purpose))
         return [.startTimer(.nextAttempt, seconds: seconds)]
     }
 
@@ -68,55 +132,99 @@ extension Supervision {
     private static let attemptPauseSeconds = 1.0
     private static let resumePauseSeconds = 2.0
 
-    mutating func whilePaused(_ step: Paused, _ event: Event) -> [Action] {
-        switch event {
-        case .leasesReleased where step == .givingBack:
-            return tryAgain()
-        case .timerFired(.nextAttempt) where step == .waiting:
-            guard isConnected else { return [.connect] }
-            state = .paused(.taking)
-            return [.retakeLeases]
-        case .connected where step == .waiting:
+    /// Asks for the leases again; where the lease manager is gone, for a connection first.
+    mutating func retake(_ purpose: PausePurpose) -> [Action] {
+        guard isConnected else {
+            state = .paused(Paused(.waiting, purpose))
+            return [.connect]
+        }
+        state = .paused(Paused(.taking, purpose))
+        return [.retakeLeases(orNext: purpose == .migration)]
+    }
+
+    mutating func whilePaused(_ paused: Paused, _ event: Event) -> [Action] {
+        let purpose = paused.purpose
+        switch (paused.step, event) {
+        case (.givingBack, .leasesReleased(let free)):
+            if case .loss = purpose { return tryAgain(purpose) }
+            state = .paused(Paused(.released, purpose))
+            return [.cancelTimer(.orderAnswer), .announceGivenBack] + (free ? completeOrder() : refuseOrder(.silent))
+        case (.waiting, .timerFired(.nextAttempt)):
+            return retake(purpose)
+        case (.waiting, .connected):
             isConnected = true
-            state = .paused(.taking)
-            return [.retakeLeases]
-        case .leasesRefused(let failure, _) where step == .waiting || step == .taking:
-            guard failure.tellsOfAnotherHolder else { return tryAgain() }
-            state = .paused(.staying)
-            return [.announceStay(failure)]
-        case .leasesTaken where step == .taking:
-            state = .paused(.goingOn)
-            isLossAnnounced = false
-            return [.resumeGuest, .startTimer(.resume, seconds: Supervision.resumePauseSeconds)] + watchFromNow()
-        case .timerFired(.resume) where step == .goingOn:
-            return [.resumeGuest, .startTimer(.resume, seconds: Supervision.resumePauseSeconds)]
-        case .guestPaused:
+            return retake(purpose)
+        case (.waiting, .leasesRefused(let failure, _)), (.taking, .leasesRefused(let failure, _)):
+            return refused(failure, purpose)
+        case (.taking, .leasesTaken):
+            return taken(purpose)
+        case (.goingOn, .timerFired(.resume)):
+            return goOn(purpose)
+        case (.released, .guestStoodStill) where purpose == .arrival:
+            guard order != nil else { return [] }
+            return retake(purpose) + [.startTimer(.orderAnswer, seconds: settings.attemptSeconds)]
+        case (.held, .guestStoodStill):
+            return stoodStill(stood: true)
+        case (.held, .leaseRequested):
+            return giveWay(stood: true)
+        case (_, .guestPaused):
             return [.cancelTimer(.monitor)]
         default:
-            return whilePausedOtherwise(step, event)
+            return whilePausedOtherwise(paused, event)
         }
     }
 
+    private mutating func refused(_ failure: LeaseFailure, _ purpose: PausePurpose) -> [Action] {
+        let answer = [.cancelTimer(.orderAnswer)] + refuseOrder(.leases(failure))
+        if case .loss = purpose, !failure.tellsOfAnotherHolder { return answer + tryAgain(purpose) }
+        let stays = failure.tellsOfAnotherHolder && purpose != .migration && purpose != .arrival
+        state = .paused(Paused(stays ? .staying : .released, purpose))
+        return answer + (stays ? [.announceStay(failure)] : [.writeDown])
+    }
+
+    private mutating func taken(_ purpose: PausePurpose) -> [Action] {
+        isLossAnnounced = false
+        isLeased = true
+        switch purpose {
+        case .loss(goesOn: false) where order == nil:
+            state = .paused(Paused(.held, .order(release: false)))
+            return [.announcePause(.order(release: false))] + watchFromNow()
+        case .loss: break
+        case .order, .migration, .arrival:
+            // Nobody waits for it any more.
+            guard let order else {
+                state = .paused(Paused(.givingBack, purpose))
+                return [.giveLeasesBack]
+            }
+            if order.staysStill || purpose == .migration && stoodBeforeLeaving {
+                isLeaving = false
+                state = .paused(Paused(.held, .order(release: false)))
+                return [.cancelTimer(.orderAnswer), .announcePause(.order(release: false))] + completeOrder()
+                    + watchFromNow()
+            }
+        }
+        return goOn(purpose) + watchFromNow()
+    }
+
     // What may come at any step. A guest that goes on without its leases is killed, as is one of which nobody can tell.
-    private mutating func whilePausedOtherwise(_ step: Paused, _ event: Event) -> [Action] {
-        let hasLeases = step == .goingOn
+    private mutating func whilePausedOtherwise(_ paused: Paused, _ event: Event) -> [Action] {
+        let hasLeases = paused.hasLeases
         switch event {
         case .guestWentOn:
             guard hasLeases else { return leave(kill(.leaseLost)) }
-            state = .running
-            return leave([.announceResume] + watchFromNow())
+            return leave(wentOn(paused))
         case .monitorLost:
             return hasLeases ? [] : [.startTimer(.monitor, seconds: settings.monitorSeconds)]
         case .timerFired(.monitor):
             return hasLeases ? [] : leave(kill(.leaseLost))
         case .leaseConnectionLost:
             isConnected = false
-            if hasLeases { return leave(lose(endSeconds: 0)) }
-            return keeperWait(nil) + (step == .givingBack || step == .taking ? tryAgain() : [])
+            if hasLeases { return leave(lose(endSeconds: 0, goesOn: paused.goesOn)) }
+            return keeperWait(nil) + withoutConnection(paused)
         case .leasesLost(let endSeconds):
-            return hasLeases ? leave(lose(endSeconds: endSeconds)) : []
+            return hasLeases ? leave(lose(endSeconds: endSeconds, goesOn: paused.goesOn)) : []
         case .timerFired(.renewalFailure):
-            return hasLeases ? leave(lose(endSeconds: endSeconds)) : []
+            return hasLeases ? leave(lose(endSeconds: endSeconds, goesOn: paused.goesOn)) : []
         case .leasesSeen, .lookUrged, .timerFired(.leaseLook), .timerFired(.renewalWarning):
             return hasLeases ? watch(event) : []
         case .stopRequested(let timeoutSeconds):
@@ -130,15 +238,46 @@ extension Supervision {
             return [.suspendSelf(signal: signal)]
         case .keeperEnded:
             return leave(rescue(.keeperDied))
-        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
-            .orphansGone, .timerFired, .leasesReleased, .guestPaused, .pauseFailed:
+        case .connected:
+            isConnected = true
             return []
+        case .leasesTaken, .leasesReachable, .leasesRefused, .interrupted, .guestStarted,
+            .guestFailedToStart, .guestAdopted, .orphansGone, .timerFired, .leasesReleased, .guestPaused, .pauseFailed,
+            .guestStoodStill, .ordered, .orderAbandoned, .moreTaken, .moreRefused, .someReleased, .leaseRequested:
+            return []
+        }
+    }
+
+    private mutating func wentOn(_ paused: Paused) -> [Action] {
+        state = .running
+        if paused.purpose == .migration { isLeaving = false }
+        return [.announceResume, .cancelTimer(.orderAnswer)] + completeOrder() + watchFromNow()
+    }
+
+    // The leases went with it, or are given back already.
+    private mutating func withoutConnection(_ paused: Paused) -> [Action] {
+        switch (paused.step, paused.purpose) {
+        case (.givingBack, .loss), (.taking, .loss): return refuseOrder(.leasesLost) + tryAgain(paused.purpose)
+        case (.givingBack, _), (.taking, _):
+            state = .paused(Paused(.released, paused.purpose))
+            return [.cancelTimer(.orderAnswer)] + refuseOrder(.leasesLost)
+        default: return []
         }
     }
 
     private func leave(_ actions: [Action]) -> [Action] {
         [.cancelTimer(.nextAttempt), .cancelTimer(.resume), .cancelTimer(.monitor)] + actions
     }
+}
+
+extension Paused {
+    /// Whether the guest is about to go on, and would after a loss.
+    fileprivate var goesOn: Bool { step == .goingOn }
+}
+
+extension Order {
+    /// Whether the guest stands still all the same once this is done.
+    fileprivate var staysStill: Bool { if case .arrive(_, goesOn: false) = self { true } else { false } }
 }
 
 extension LeaseFailure {

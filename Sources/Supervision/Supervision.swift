@@ -11,6 +11,20 @@ public struct Supervision: Equatable, Sendable {
     var isConnected = false
     /// Whether everybody was told that the leases are lost.
     var isLossAnnounced = false
+    /// Whether it has any lease to look after.
+    var isLeased: Bool
+    /// Whether a migration away from here was begun.
+    public internal(set) var isLeaving = false
+    /// Whether the guest stood still, by order, when that was.
+    public internal(set) var stoodBeforeLeaving = false
+    /// What somebody has ordered and waits for.
+    var order: Order?
+    /// Whether the worker is at an order's leases.
+    var isWorking = false
+    /// Whether nobody waits for that any more.
+    var isWorkDisowned = false
+    /// Since when an order has waited for a busy lease, in seconds of the monotonic clock.
+    var waitingSinceSeconds: Double?
     /// From the moment at which leases that aren't renewed count as lost to the one at which the guest's death is certain.
     var endSeconds = 0.0
 
@@ -46,8 +60,14 @@ public struct Supervision: Equatable, Sendable {
         public var urgentPauseSeconds = 0.55
         /// How long it must stand before it is known that a monitor which is gone comes back.
         public var monitorSeconds = 1.0
-        /// When something has to be done about leases that were just taken; nil: there are none to look after.
+        /// When something has to be done about leases that were just taken; nil: the lease manager needs no looking after.
         public var firstDeadlines: LeaseDeadlines?
+        /// Whether the guest has any lease at its start.
+        public var isLeased = true
+        /// Whether there is a monitor, which can have the guest stand still and go on.
+        public var hasMonitor = false
+        /// Whether the guest is the target of a migration: loaded, it stands still without its leases until they are its own.
+        public var isIncoming = false
 
         /// States what differs from guest to guest.
         public init(daemonizes: Bool, waitSeconds: Double, attemptSeconds: Double) {
@@ -60,6 +80,7 @@ public struct Supervision: Equatable, Sendable {
     /// A guest whose leases have not been asked for.
     public init(settings: Settings) {
         self.settings = settings
+        isLeased = settings.isLeased
     }
 
     /// The first actions.
@@ -69,12 +90,28 @@ public struct Supervision: Equatable, Sendable {
 
     /// Takes an event in and says what to do. An event that means nothing in a state changes nothing.
     public mutating func handle(_ event: Event) -> [Action] {
-        switch state {
+        let actions = tell(event)
+        return actions + answerForTheDead()
+    }
+
+    private mutating func tell(_ event: Event) -> [Action] {
+        if case .finished = state {
+            if case .ordered = event { return [.refuseOrder(.ended)] }
+            return []
+        }
+        switch event {
+        case .ordered(let order): return receive(order)
+        case .orderAbandoned: return abandonOrder()
+        case .timerFired(.orderAnswer): return unanswered()
+        case .moreTaken, .moreRefused, .someReleased, .timerFired(.orderAttempt): return workEnded(event) ?? []
+        default: break
+        }
+        return switch state {
         case .acquiring(let acquiring): whileAcquiring(acquiring, event)
         case .starting: whileStarting(event)
         case .running: whileRunning(event)
         case .pausing(let pausing): whilePausing(pausing, event)
-        case .paused(let step): whilePaused(step, event)
+        case .paused(let paused): whilePaused(paused, event)
         case .stopping(let stopping): whileStopping(stopping, event)
         case .rescuing(let reason): whileRescuing(reason, event)
         case .releasing(let outcome): whileReleasing(outcome, event)
@@ -90,10 +127,10 @@ extension Supervision {
         switch event {
         case .connected:
             isConnected = true
-            return [.takeLeases, .startTimer(.attemptAnswer, seconds: settings.attemptSeconds)]
+            return attempt()
         case .timerFired(.nextAttempt):
-            return [.takeLeases, .startTimer(.attemptAnswer, seconds: settings.attemptSeconds)]
-        case .leasesTaken:
+            return attempt()
+        case .leasesTaken, .leasesReachable:
             state = .starting
             return [.cancelTimer(.attemptAnswer), .startGuest]
         case .leasesRefused(let failure, let nowSeconds):
@@ -109,10 +146,15 @@ extension Supervision {
                 .leases(LeaseFailure(.daemonUnreachable, detail: "the lease manager ended while it was asked")))
         case .guestStarted, .guestFailedToStart, .guestAdopted, .guestSuspended, .guestEnded, .keeperEnded,
             .orphansGone, .timerFired, .leasesReleased, .leasesSeen, .lookUrged, .leasesLost, .guestPaused,
-            .pauseFailed,
-            .guestWentOn, .monitorLost:
+            .pauseFailed, .guestWentOn, .monitorLost, .guestStoodStill, .ordered, .orderAbandoned, .moreTaken,
+            .moreRefused, .someReleased, .leaseRequested:
             return []
         }
+    }
+
+    private func attempt() -> [Action] {
+        let take: Action = settings.isIncoming ? .reachLeases : .takeLeases
+        return [take, .startTimer(.attemptAnswer, seconds: settings.attemptSeconds)]
     }
 
     private mutating func refused(_ failure: LeaseFailure, _ acquiring: Acquiring, _ now: Double) -> [Action] {
@@ -130,7 +172,7 @@ extension Supervision {
     }
 
     // What nobody has to be asked to wait for.
-    private func ownPatience(_ outcome: LeaseOutcome) -> Double {
+    func ownPatience(_ outcome: LeaseOutcome) -> Double {
         switch outcome {
         case .beingReleased: settings.releasingSeconds
         case .heldWithoutRecord: settings.strangerSeconds
@@ -160,8 +202,8 @@ extension Supervision {
             return []
         case .guestStarted, .guestAdopted:
             hasRun = true
-            state = .running
-            return [.announceStart] + watchFromNow()
+            state = settings.isIncoming ? .paused(Paused(.released, .arrival)) : .running
+            return [.announceStart] + (settings.isIncoming ? [] : watchFromNow())
         case .guestSuspended(let signal):
             return [.suspendSelf(signal: signal)]
         case .guestFailedToStart(let step, let number):
@@ -178,7 +220,9 @@ extension Supervision {
         case .guestEnded(let end):
             return guestEnded(end, .exited)
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .orphansGone, .timerFired, .leasesReleased,
-            .leasesSeen, .lookUrged, .leasesLost, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost:
+            .leasesSeen, .lookUrged, .leasesLost, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost,
+            .leasesReachable, .guestStoodStill, .ordered, .orderAbandoned, .moreTaken,
+            .moreRefused, .someReleased, .leaseRequested:
             return []
         }
     }
@@ -204,12 +248,17 @@ extension Supervision {
             return lose(endSeconds: endSeconds)
         case .leasesSeen, .lookUrged, .timerFired(.leaseLook), .timerFired(.renewalWarning):
             return watch(event)
+        case .guestStoodStill:
+            return stoodStill(stood: false)
+        case .leaseRequested:
+            return giveWay(stood: false)
         case .stopRequested(let timeoutSeconds):
             return stop(timeoutSeconds)
         case .killRequested:
             return kill(.killed)
-        case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
-            .orphansGone, .timerFired, .leasesReleased, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost:
+        case .connected, .leasesTaken, .leasesReachable, .leasesRefused, .interrupted, .guestStarted,
+            .guestFailedToStart, .guestAdopted, .orphansGone, .timerFired, .leasesReleased, .guestPaused, .pauseFailed,
+            .guestWentOn, .monitorLost, .ordered, .orderAbandoned, .moreTaken, .moreRefused, .someReleased:
             return []
         }
     }
@@ -247,7 +296,9 @@ extension Supervision {
         case .timerFired(.killConfirmation):
             return [.killKeeper]
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestSuspended, .orphansGone,
-            .timerFired, .leasesReleased, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost:
+            .timerFired, .leasesReleased, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost, .leasesReachable,
+            .guestStoodStill, .ordered, .orderAbandoned, .moreTaken,
+            .moreRefused, .someReleased, .leaseRequested:
             return []
         }
     }
@@ -264,7 +315,9 @@ extension Supervision {
             return announceLoss()
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
             .guestSuspended, .guestEnded, .keeperEnded, .stopRequested, .killRequested, .timerFired, .leasesReleased,
-            .leasesSeen, .lookUrged, .leasesLost, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost:
+            .leasesSeen, .lookUrged, .leasesLost, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost,
+            .leasesReachable, .guestStoodStill, .ordered, .orderAbandoned, .moreTaken,
+            .moreRefused, .someReleased, .leaseRequested:
             return []
         }
     }
@@ -323,7 +376,9 @@ extension Supervision {
             return finish(outcome, leasesFree: false)
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .guestStarted, .guestFailedToStart, .guestAdopted,
             .guestSuspended, .guestEnded, .keeperEnded, .orphansGone, .stopRequested, .killRequested, .timerFired,
-            .leasesSeen, .lookUrged, .leasesLost, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost:
+            .leasesSeen, .lookUrged, .leasesLost, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost,
+            .leasesReachable, .guestStoodStill, .ordered, .orderAbandoned, .moreTaken,
+            .moreRefused, .someReleased, .leaseRequested:
             return []
         }
     }

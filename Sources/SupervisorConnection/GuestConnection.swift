@@ -6,7 +6,8 @@ import Platform
 /// A conversation with a guest's supervisor, of one thread.
 public final class GuestConnection {
     private let socket: Descriptor
-    private let name: String
+    /// The guest's name, or the socket's path where that is not known.
+    public let name: String
     private let supervisorPid: Int32
     private var framer = Framer(limitBytes: Framer.longestReplyBytes)
 
@@ -17,6 +18,16 @@ public final class GuestConnection {
         name = guest.paths.fileName
         supervisorPid = guest.supervisorPid
         socket = try GuestConnection.connect(guest, timeoutSeconds: timeoutSeconds)
+    }
+
+    /// Connects to a control socket by its path: one that is forwarded from another machine, where this one sees no lock and
+    /// no files.
+    public init(socketPath path: String, timeoutSeconds: Double?) throws(ConnectionError) {
+        name = path
+        supervisorPid = 0
+        do throws(SystemError) { socket = try UnixSocket.connect(to: path, timeoutSeconds: timeoutSeconds) } catch {
+            throw .unreachable(path, error)
+        }
     }
 
     // Between the lock and the socket of a supervisor that is just starting there are some milliseconds.

@@ -62,6 +62,14 @@ final class GuestMonitor {
         /// Whether it runs.
         case running
         case keepDescriptor
+        /// What it has open.
+        case nodes
+        /// Whether a migration has made it stand still.
+        case standstill
+        case migrate
+        /// How far that has come.
+        case migration
+        case activateLate
     }
 
     var connection: MonitorConnection?
@@ -80,6 +88,10 @@ final class GuestMonitor {
     /// Whether it ran when it was stopped; one that its own manager had stopped isn't ours to continue.
     /// Nil: that isn't known yet.
     var wasRunning: Bool?
+    /// Whether it was told to migrate the guest, and hasn't answered.
+    var isMigrationAsked: Bool { questions.values.contains(.migrate) }
+    /// Whether it ran when a migration away from here began.
+    var ranBeforeLeaving = true
     /// Whether the lease connection is yet to be handed over.
     var wantsConnection = false
     /// What the guest's processes had written at the last look.

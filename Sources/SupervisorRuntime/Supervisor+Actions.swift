@@ -30,6 +30,15 @@ extension Supervisor {
                         return held
                     })
             }
+        case .reachLeases:
+            worker.perform { [driver, progress, plan] in
+                do throws(LeaseFailure) {
+                    try driver.reach(plan.leases) { progress.note($0) }
+                    return .reached(nil)
+                } catch {
+                    return .reached(error)
+                }
+            }
         case .startGuest: startGuest()
         case .announceStart: announceStart()
         case .askGuestToStop: keeper?.send(signal: SIGTERM)
@@ -41,12 +50,26 @@ extension Supervisor {
         case .announceLeaseWarning: announceLeaseWarning()
         case .announceLeaseLoss: announceLeaseLoss()
         case .pauseGuest: pauseGuest()
-        case .announcePause: announcePause()
+        case .announcePause(let purpose): announcePause(purpose)
+        case .announceGivenBack: announceGivenBack()
         case .giveLeasesBack, .releaseLeases: releaseLeases()
-        case .retakeLeases:
+        case .retakeLeases(let orNext):
             worker.perform { [driver, leases] in
-                .taken(Result { () throws(LeaseFailure) in try driver.retake(leases) })
+                .taken(Result { () throws(LeaseFailure) in try driver.retake(leases, orNext: orNext) })
             }
+        case .expectLeases(let expected):
+            leases = expected
+            leaseState = .released
+        case .awaitStandstill: awaitStandstill()
+        case .stopAwaiting: stopAwaiting()
+        case .cancelMigration: ask(.cancelMigration, nil)
+        case .takeMore(let requests): takeMore(requests)
+        case .keepTaken: keepTaken()
+        case .dropTaken: dropTaken()
+        case .giveSomeBack(let requests): giveSomeBack(requests)
+        case .writeDown: writeState()
+        case .completeOrder: completeOrder()
+        case .refuseOrder(let refusal): refuseOrder(refusal)
         case .resumeGuest: resumeGuest()
         case .announceResume: announceResume()
         case .announceStay(let failure): announceStay(failure)
@@ -60,15 +83,22 @@ extension Supervisor {
     }
 
     private static func takeDevices(of plan: GuestPlan) -> LeaseFailure? {
+        conflict(among: plan.leases) { () throws(SystemError) in try plan.devices?.take() }
+    }
+
+    /// What a device says against a guest's having the leases of its names.
+    static func conflict(
+        among leases: [LeaseRequest], _ take: () throws(SystemError) -> DeviceClaim.Conflict?
+    ) -> LeaseFailure? {
         do throws(SystemError) {
-            guard let conflict = try plan.devices?.take() else { return nil }
+            guard let conflict = try take() else { return nil }
             let other = conflict.otherPath.map { "the same device as \($0)" } ?? "a device"
             let holder = conflict.guest.map { guest in
                 let pid = conflict.supervisorPid.map { " (supervisor pid \($0))" } ?? ""
                 return "guest \(guest)\(pid) has on this host"
             }
             let own = conflict.otherPath == nil ? "another guest has on this host" : "this guest has as well"
-            let request = plan.leases.first { $0.disk?.hasSameBytes(as: conflict.path) == true }
+            let request = leases.first { $0.disk?.hasSameBytes(as: conflict.path) == true }
             return LeaseFailure(
                 .sameDevice, request: request,
                 detail:
@@ -156,13 +186,14 @@ extension Supervisor {
     }
 
     func writeRecords() {
+        guard leaseState == .held else { return }
         worker.perform { [driver, leases, holder = holder()] in
             driver.record(leases, holder: holder)
             return .nothing
         }
     }
 
-    private func holder() -> LeaseHolder {
+    func holder() -> LeaseHolder {
         var holder = LeaseHolder()
         holder.guest = plan.name.text
         holder.uuid = plan.uuid
@@ -257,6 +288,8 @@ extension Supervisor {
         claim.remove()
         emit(.released, [.init("leasesFree", leasesFree ? "true" : "false")], isLast: true)
         for client in waiters { _ = client.send(Reply.exit(exit).message()) }
+        for client in departures { _ = client.send(Reply.empty.message()) }
+        endMigration(.error(error(for: .ended)))
         flushClients()
         if case .notStarted(let failure) = outcome {
             let text = FailureMessage.text(

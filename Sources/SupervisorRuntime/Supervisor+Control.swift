@@ -93,12 +93,16 @@ extension Supervisor {
             handle(.killRequested)
             return nil
         case .acquire, .release, .suspend, .resume, .prepareMigrate, .completeMigrateOut, .completeMigrateIn:
-            return .error(.methodNotImplemented(method: message.call.method))
+            return reply(toOrder: message.call, from: message.oneway ? nil : client)
+        case .migrate(let uri): return migrate(to: uri, for: message.oneway ? nil : client)
+        case .upgrade: return .error(.methodNotImplemented(method: message.call.method))
         }
     }
 
-    private func send(_ reply: Reply, to client: ControlClient) {
-        if !client.send(reply.message()) { drop(client) }
+    func send(_ reply: Reply, to client: ControlClient) {
+        guard clients[client.identity] != nil else { return }
+        if !client.send(reply.message()) { return drop(client) }
+        if client.isBehind { watch(client) }
     }
 
     private func watch(_ client: ControlClient) {
@@ -110,6 +114,7 @@ extension Supervisor {
         guard clients.removeValue(forKey: client.identity) != nil else { return }
         loop.forget(client.descriptor.number, identity: client.identity)
         waiters.removeAll { $0 === client }
+        forgetOrder(of: client)
         resumeListening()
     }
 
@@ -128,7 +133,6 @@ extension Supervisor {
         if isWritten { writeChild() }
         for client in clients.values.filter(\.monitors) {
             send(.monitor(status: nil, event: event, continues: !isLast), to: client)
-            if client.isBehind { watch(client) }
         }
     }
 
@@ -151,8 +155,9 @@ extension Supervisor {
         case .acquiring: .acquiring
         case .starting: .starting
         // Until it is certain that it stands still, it doesn't.
-        case .running, .pausing: .running
-        case .paused: .paused
+        case .running, .pausing: supervision.isLeaving ? .migrating : .running
+        case .paused(let paused):
+            paused.purpose == .arrival ? .incoming : supervision.isLeaving ? .migrating : .paused
         case .stopping, .rescuing, .releasing: .stopping
         case .finished: .exited
         }
@@ -172,7 +177,7 @@ extension Supervisor {
             })
     }
 
-    private func wire(_ lease: HeldLease) -> WireLease {
+    func wire(_ lease: HeldLease) -> WireLease {
         let resource = lease.request.resource
         let mode: WireLease.Mode = lease.request.mode == .shared ? .shared : .exclusive
         return WireLease(

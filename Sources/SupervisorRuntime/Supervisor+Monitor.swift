@@ -13,10 +13,21 @@ extension Supervisor {
     /// How often that is looked at while it stands still without its leases.
     private static var pausedEvidenceSeconds: Double { 0.25 }
 
-    var isPausingOrPaused: Bool {
+    /// Whether the guest has no leases, or is losing them, and is kept from writing.
+    var standsWithoutLeases: Bool {
         switch supervision.state {
-        case .pausing, .paused: true
+        case .pausing: leaseState != .held
+        case .paused(let paused): !paused.hasLeases
         case .acquiring, .starting, .running, .stopping, .rescuing, .releasing, .finished: false
+        }
+    }
+
+    // Whoever waits for the monitor waits for the guest to come to no harm, or for an answer.
+    private var isMonitorUrgent: Bool {
+        switch supervision.state {
+        case .pausing: true
+        case .paused(let paused): pendingOrder != nil || !paused.hasLeases && paused.purpose != .arrival
+        case .acquiring, .starting, .running, .stopping, .rescuing, .releasing, .finished: pendingOrder != nil
         }
     }
 
@@ -48,8 +59,7 @@ extension Supervisor {
 
     // Often while it matters, and rarely where it hasn't been there for long.
     private func tryMonitorAgain() {
-        let isUrgent = isPausingOrPaused && supervision.state != .paused(.goingOn)
-        let seconds = isUrgent ? 0.02 : min(0.02 * Double(1 << min(monitor.attempts, 8)), 5)
+        let seconds = isMonitorUrgent ? 0.02 : min(0.02 * Double(1 << min(monitor.attempts, 8)), 5)
         loop.start(.monitorAgain, seconds: seconds)
     }
 
@@ -90,7 +100,10 @@ extension Supervisor {
         guard let connection = monitor.connection else { return }
         loop.forget(connection.descriptor.number, identity: connection.identity)
         monitor.connection = nil
+        let wasMigrationAsked = monitor.isMigrationAsked
         monitor.questions = [:]
+        if changes.isAsking { refuseLeaving(.silent) }
+        if wasMigrationAsked { endMigration(.error(error(for: .silent))) }
         if case .pausing = supervision.state { loop.cancel(.evidence) }
         // What happens meanwhile nobody hears.
         if case .running = supervision.state { monitor.isGuestRunning = nil }
@@ -105,7 +118,7 @@ extension Supervisor {
         tryMonitorAgain()
     }
 
-    private func ask(_ command: MonitorCommand, _ question: GuestMonitor.Question?) {
+    func ask(_ command: MonitorCommand, _ question: GuestMonitor.Question?) {
         guard let connection = monitor.connection else { return }
         guard let id = connection.send(command) else { return closeMonitor("it is gone") }
         if let question { monitor.questions[id] = question }
@@ -122,8 +135,11 @@ extension Supervisor {
             if monitor.wantsConnection { shareWithMonitor() }
             if monitor.wantsPause { return stopGuest() }
             switch supervision.state {
-            case .paused(.goingOn): resumeGuest()
-            case .paused: ask(.queryStatus, .still)
+            case .paused(let paused) where paused.step == .goingOn: resumeGuest()
+            case .paused(let paused):
+                // Its images are another host's until it has their leases.
+                if paused.purpose == .arrival { ask(.activateLate, .activateLate) }
+                ask(.queryStatus, .still)
             default: ask(.queryStatus, .atFirst)
             }
         case .event(.stopped):
@@ -169,10 +185,21 @@ extension Supervisor {
             loop.start(.evidence, seconds: Supervisor.pausedEvidenceSeconds)
             handle(.guestPaused)
         case (.still, .status(let status)):
-            guard case .paused = supervision.state else { return }
-            handle(status.staysStopped ? .guestPaused : .guestWentOn)
+            guard case .paused(let paused) = supervision.state else { return }
+            let isArriving = paused.purpose == .arrival && status.word == "inmigrate"
+            handle(status.staysStopped || isArriving ? .guestPaused : .guestWentOn)
         case (.running, .status(let status)):
             if status.isRunning { handle(.guestWentOn) }
+        case (.standstill, .status(let status)): takeStandstill(status)
+        case (.nodes, .nodes(let nodes)): take(nodes)
+        case (.nodes, .refused): refuseLeaving(.silent)
+        case (.migrate, .done): migrationBegan()
+        case (.migrate, .refused(_, let text)): endMigration(.error(.unavailable(why: "QEMU refuses: \(text)")))
+        case (.migration, .migration(let state)): take(state)
+        case (.activateLate, .refused(_, let text)):
+            note(
+                .warning,
+                "the guest's emulator may touch its disks before it has their leases (late-block-activate): \(text)")
         case (.stop, .refused(_, let text)), (.before, .refused(_, let text)), (.after, .refused(_, let text)):
             failPause(text)
         case (.goOn, .refused(_, let text)):
@@ -232,7 +259,7 @@ extension Supervisor {
                 return loop.start(.evidence, seconds: Supervisor.evidenceSeconds)
             }
             settleDisks()
-        case .paused(.goingOn): break
+        case .paused(let paused) where paused.hasLeases || paused.purpose == .arrival: break
         case .paused:
             guard let written, written != monitor.writtenBytes else {
                 return loop.start(.evidence, seconds: Supervisor.pausedEvidenceSeconds)
@@ -264,6 +291,13 @@ extension Supervisor {
     // MARK: - Going on
 
     func resumeGuest() {
+        if case .paused(let paused) = supervision.state {
+            switch paused.purpose {
+            case .loss: break
+            case .order, .arrival: monitor.wasRunning = true
+            case .migration: monitor.wasRunning = monitor.ranBeforeLeaving
+            }
+        }
         monitor.isGuestRunning = monitor.wasRunning
         loop.cancel(.evidence)
         guard monitor.wasRunning != false else { return handle(.guestWentOn) }

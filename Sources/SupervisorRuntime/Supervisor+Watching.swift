@@ -12,6 +12,8 @@ final class LeaseWatch {
     var isStale = false
     /// Whether another one is wanted after it, and an urged one.
     var next: (isUrged: Bool, Void)?
+    /// Whether there was an attempt to have a thread.
+    var hasBegun = false
     /// When the leases were certainly held, in seconds of the monotonic clock.
     var sinceSeconds = 0.0
 }
@@ -19,8 +21,9 @@ final class LeaseWatch {
 extension Supervisor {
     /// From here the leases are watched. The guest runs.
     func startWatching() {
-        guard !leases.isEmpty else { return }
-        watch.sinceSeconds = Clock.monotonicSeconds()
+        guard !leases.isEmpty, leaseState == .held, !watch.hasBegun else { return }
+        watch.hasBegun = true
+        if watch.sinceSeconds == 0 { watch.sinceSeconds = Clock.monotonicSeconds() }
         do throws(SystemError) {
             let thread = try WorkerThread<LeaseSight>()
             _ = try loop.watch(thread.wakeup.descriptor.number, for: .readable, as: .watcher)
@@ -42,7 +45,9 @@ extension Supervisor {
     }
 
     func lookAtLeases(isUrged: Bool) {
+        let leases = settledLeases
         guard !leases.isEmpty else { return }
+        startWatching()
         guard !watch.isLooking else {
             watch.next = (isUrged || watch.next?.isUrged == true, ())
             return
@@ -63,6 +68,8 @@ extension Supervisor {
         watch.isLooking = false
         if watch.isStale {
             watch.isStale = false
+            // The next one is set by what this one would have told.
+            if watch.next == nil, leaseState == .held { watch.next = (isUrged: false, ()) }
             return lookAgain()
         }
         let isFirst = lockspaces.isEmpty
@@ -144,18 +151,35 @@ extension Supervisor {
 // MARK: - A guest that stands still
 
 extension Supervisor {
-    func announcePause() {
+    func announcePause(_ purpose: PausePurpose) {
         since = Supervisor.timeNow()
-        emit(.paused, [.init("reason", "leaseLost")])
-        note(.warning, "the guest stands still until its leases can be had again")
+        switch purpose {
+        case .loss:
+            emit(.paused, [.init("reason", "leaseLost")])
+            note(.warning, "the guest stands still until its leases can be had again")
+        case .order, .arrival:
+            emit(.paused, [.init("reason", "ordered")])
+        case .migration:
+            emit(.paused, [.init("reason", "migrated")])
+        }
+        writeState()
+    }
+
+    func announceGivenBack() {
+        emit(.paused, [.init("reason", "released"), .init("leases", String(leases.count))])
         writeState()
     }
 
     func announceResume() {
         since = Supervisor.timeNow()
+        let wasLost = !lossDetail.isEmpty
         lossDetail = ""
-        emit(.resumed, [.init("leases", String(leases.count))])
         let unchecked = leases.filter { $0.request.mode == .shared }.count
+        emit(
+            .resumed,
+            [.init("leases", String(leases.count))]
+                + (unchecked == 0 ? [] : [.init("unchecked", String(unchecked))]))
+        guard wasLost else { return writeState() }
         let hint = unchecked == 0 ? "" : " (\(unchecked) shared, of which nobody can tell who had them in between)"
         let end = monitor.wasRunning == false ? "stays stopped, as it was before" : "goes on"
         note(.warning, "the guest has its leases again\(hint) and \(end)")

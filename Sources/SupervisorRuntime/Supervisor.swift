@@ -29,6 +29,10 @@ public final class Supervisor<Driver: LeaseDriver> {
         case released(Result<Void, LeaseFailure>)
         case settled(SystemError?)
         case seen(LeaseSight)
+        case reached(LeaseFailure?)
+        case more(Result<TakenLeases, LeaseFailure>)
+        case someGone(Result<[LeaseRequest], OrderRefusal>)
+        case convertedBack([HeldLease])
         case nothing
     }
 
@@ -51,6 +55,10 @@ public final class Supervisor<Driver: LeaseDriver> {
         case monitorSilent
         /// The next look whether the guest, which should stand still, has written.
         case evidence
+        /// The next look whether a migration has made the guest stand still.
+        case standstill
+        /// The next look how far a migration has come.
+        case migration
     }
 
     var loop: EventLoop<Source, LoopTimer>
@@ -79,6 +87,12 @@ public final class Supervisor<Driver: LeaseDriver> {
     var lossDetail = ""
     let watch = LeaseWatch()
     let monitor = GuestMonitor()
+    let changes = LeaseChanges()
+    var pendingOrder: PendingOrder?
+    /// Where a guest that is to leave goes, as its caller has it.
+    var leavingFor: String?
+    var isAwaitingStandstill = false
+    var migration: OutgoingMigration?
     var lockspaces: [LockspaceState] = []
     var isWatchdogOn = false
     var child: ProcessIdentity?
@@ -88,6 +102,8 @@ public final class Supervisor<Driver: LeaseDriver> {
     var clients: [UInt64: ControlClient] = [:]
     /// Clients that wait for the guest's end.
     var waiters: [ControlClient] = []
+    /// Clients that called an incoming migration off, and wait for the guest's end.
+    var departures: [ControlClient] = []
     var lastSequence = 0
     /// The last events, for those who come later.
     var history: [WireEvent] = []
@@ -212,8 +228,9 @@ extension Supervisor {
                 leases = held
                 stopWaiting()
                 emit(.acquired, [.init("leases", String(held.count))])
-            case .paused(.taking):
+            case .paused(let paused) where paused.step == .taking:
                 leasesRetaken(held)
+                if paused.purpose == .arrival { emit(.acquired, [.init("leases", String(held.count))]) }
             case .starting, .running, .pausing, .paused, .stopping, .rescuing, .releasing, .finished:
                 // Too late: what it brought goes with the release, or with the process.
                 return
@@ -246,9 +263,22 @@ extension Supervisor {
             disksSettled(failure)
         case .seen(let sight):
             take(sight)
+        case .reached(let failure): reached(failure)
+        case .more(let result): moreTaken(result)
+        case .someGone(let result): someGone(result)
+        case .convertedBack(let leases): convertedBack(leases)
         case .nothing:
             break
         }
+    }
+
+    // The target of a migration: its leases are another host's until they are its own.
+    private func reached(_ failure: LeaseFailure?) {
+        if let failure { return handle(.leasesRefused(failure, nowSeconds: Clock.monotonicSeconds())) }
+        leases = plan.leases.map { HeldLease(request: $0, version: nil) }
+        leaseState = .released
+        stopWaiting()
+        handle(.leasesReachable)
     }
 
     private func watchLeaseConnection(_ descriptor: Int32?) -> LeaseFailure? {
@@ -284,6 +314,8 @@ extension Supervisor {
         case .monitorAgain: openMonitor()
         case .monitorSilent: noteSilentMonitor()
         case .evidence: lookForWrites()
+        case .standstill: lookForStandstill()
+        case .migration: lookAtMigration()
         }
     }
 
@@ -365,6 +397,7 @@ extension Supervisor {
                 handle(.lookUrged)
             case LeaseNotice.requested.signal:
                 emit(.requested, [])
+                handle(.leaseRequested)
             default:
                 // Being continued needs nothing.
                 break
@@ -376,7 +409,7 @@ extension Supervisor {
         if case .acquiring = supervision.state {
             let isForGuest = signal.number == SIGUSR1 || signal.number == SIGUSR2
             if !isForGuest, !plan.start.caller.ignores(signal.number) { handle(.interrupted(signal: signal.number)) }
-        } else if isPausingOrPaused, signal.number != SIGUSR1, signal.number != SIGUSR2 {
+        } else if standsWithoutLeases, signal.number != SIGUSR1, signal.number != SIGUSR2 {
             // Passed on, it would have the emulator end in good order, and write to disks that may be somebody else's.
             handle(.stopRequested(timeoutSeconds: plan.stopTimeoutSeconds))
         } else if !signal.isFromKernel || signal.number == SIGHUP && getsid(0) == getpid() {

@@ -53,10 +53,11 @@ struct Launch {
             }
         }
 
+        let command = StringVector(lastArguments: options.command.count)
         var plan = GuestPlan(
             name: name, uuid: preparation.uuid(), leases: leases,
             start: GuestStart(
-                executable: program.path, arguments: StringVector(lastArguments: options.command.count),
+                executable: program.path, arguments: preparation.lacksStop ? command.appending("-S") : command,
                 environment: StringVector(environmentWithout: "NOTIFY_SOCKET"), caller: caller, leaseSocket: nil,
                 guestLeaseSocket: (callerDescriptors.last ?? 2) + 1, closedInGuest: options.readyDescriptor,
                 mayDaemonize: preparation.emulator.lifetime != .staysInForeground),
@@ -70,7 +71,10 @@ struct Launch {
         plan.devices = DeviceClaim(preparation.devices(), in: plan.runDirectory)
         plan.settings.stopSeconds = plan.stopTimeoutSeconds
         plan.settings.pauses = preparation.pauses
-        if options.driver == .sanlock, !leases.isEmpty { plan.settings.firstDeadlines = sanlock.firstDeadlines }
+        plan.settings.isLeased = !leases.isEmpty
+        plan.settings.hasMonitor = options.monitorPath != nil
+        plan.settings.isIncoming = preparation.isIncoming
+        if options.driver == .sanlock { plan.settings.firstDeadlines = sanlock.firstDeadlines }
         plan.monitorPath = options.monitorPath
         plan.id = options.id
         plan.pidFile = options.pidFile

@@ -63,7 +63,19 @@ struct Preparation {
             guard !options.readsDisks else { throw Refusal(ExitStatus.Code.usage, error.message) }
             emulator = try Preparation.withoutDisks(options.command, workingDirectory)
         }
+        if isIncoming, options.monitorPath == nil {
+            throw Refusal(
+                ExitStatus.Code.configuration,
+                "\(options.isIncoming ? "--incoming" : "-incoming") needs --qmp, the socket of a monitor that lets the guest "
+                    + "run once it has its leases")
+        }
     }
+
+    /// Whether the guest is the target of a migration.
+    var isIncoming: Bool { options.isIncoming || emulator.isIncoming }
+
+    /// Whether it is to be started so that it stands still, and isn't yet.
+    var lacksStop: Bool { isIncoming && !options.command.contains { $0 == "-S" || $0 == "--S" } }
 
     /// Whether the guest is to stand still when its leases are lost.
     let pauses: Bool
@@ -173,11 +185,7 @@ struct Preparation {
         }
         if host.settings.autoDiskLeases {
             for disk in writable {
-                let resource = LeaseResource(
-                    lockspace: LeaseName.lockspace, name: LeaseName.ofDisk(disk.path),
-                    path: "\(driver.leaseDirectory)/\(LeaseName.ofDisk(disk.path))", offsetBytes: 0)
-                let request = LeaseRequest(
-                    disk: disk.path, resource: resource, mode: disk.mode == .shared ? .shared : .exclusive)
+                let request = driver.request(forDisk: disk.path, mode: disk.mode == .shared ? .shared : .exclusive)
                 if !requests.contains(where: { $0.names(request) }) { requests.append(request) }
             }
         }

@@ -26,6 +26,7 @@ struct SupervisorOptions {
     var waitSeconds: Double?
     var onLeaseLoss: OnLeaseLoss?
     var monitorPath: String?
+    var isIncoming = false
     var stopTimeoutSeconds: Double?
     var detaches = false
     var readyDescriptor: Int32?
@@ -84,7 +85,7 @@ struct SupervisorOptions {
         case "--detach": detaches = true
         case "--help": showsHelp = true
         case "--version": showsVersion = true
-        case "--incoming": throw SupervisorOptions.unavailable(option)
+        case "--incoming": isIncoming = true
         default: return false
         }
         if value != nil { throw Problem(text: "\(option) takes no value") }
@@ -189,6 +190,8 @@ struct SupervisorOptions {
           --wait DURATION                    how long to wait for a busy lease: 30s, 2m (0: fail at once)
           --on-lease-loss poweroff|pause     what is done when the leases are lost (poweroff); pause needs --qmp
           --qmp PATH                         a QMP socket that the guest opens for the supervisor alone
+          --incoming                         load the guest stopped, for migrate in to take its leases and let it run;
+                                             needs --qmp (on where the command has -incoming)
           --stop-timeout DURATION            from SIGTERM to SIGKILL when stopping (30s)
           --detach                           return once the guest runs, and print one JSON line
           --ready-fd N                       write that line to descriptor N

@@ -12,9 +12,9 @@ struct Leasehold: ParsableCommand {
         abstract: "Runs virtual machines under the sanlock leases of their disks.",
         version: leaseholdVersion,
         subcommands: [
-            Run.self, List.self, Status.self, ChildPid.self, Wait.self, Stop.self, Kill.self, Events.self, Doctor.self,
-            Metrics.self,
-            LeaseCommand.self, LockspaceCommand.self, SupervisorCommand.self,
+            Run.self, List.self, Status.self, ChildPid.self, Wait.self, Stop.self, Kill.self, Events.self,
+            AttachDisk.self, DetachDisk.self, AttachLease.self, DetachLease.self, ChangeDisk.self, Suspend.self,
+            Resume.self, Migrate.self, Doctor.self, Metrics.self, LeaseCommand.self, LockspaceCommand.self, SupervisorCommand.self,
         ])
 
     /// What the caller had set for SIGPIPE.
@@ -47,6 +47,8 @@ struct Leasehold: ParsableCommand {
 /// What went wrong: one line, and the exit code.
 struct Problem: Error {
     static let notFound = ExitStatus.Code.notFound
+    static let usage = ExitStatus.Code.usage
+    static let busy = ExitStatus.Code.busy
     static let unavailable = ExitStatus.Code.unavailable
     static let cantCreate = ExitStatus.Code.cantCreate
     static let notPermitted = ExitStatus.Code.notPermitted

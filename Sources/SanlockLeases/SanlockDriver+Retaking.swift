@@ -1,0 +1,119 @@
+import Glibc
+import Leases
+import Platform
+
+// Leases that were let go of or are yet to come: taken again under their versions, reached, and held in another way.
+extension SanlockDriver {
+    /// Joins where it must, and reads a block of each lease.
+    public func reach(
+        _ requests: [LeaseRequest], progress: @Sendable (LeaseProgress) -> Void
+    ) throws(LeaseFailure) {
+        if requests.contains(where: { $0.disk != nil }) {
+            try membership.checkHostId()
+            try files.checkPresence()
+            if !membership.isJoined() { try membership.join(makes: false, progress: progress) }
+            try membership.checkOwnSlot()
+        }
+        let joined = Set(((try? SanlockCalls.joinedLockspaces()) ?? []).map(\.name))
+        for request in requests {
+            do throws(SanlockCode) {
+                _ = try SanlockCalls.version(of: request.resource)
+            } catch {
+                throw failure(RefusedLease(request: request, code: error))
+            }
+            guard joined.contains(request.resource.lockspace) else {
+                throw failure(RefusedLease(request: request, code: .lockspaceNotJoined))
+            }
+        }
+    }
+
+    /// Becoming the only holder makes its version one higher; sharing it leaves none.
+    public func convert(_ request: LeaseRequest, to mode: LeaseMode) throws(LeaseFailure) -> HeldLease {
+        var wanted = request
+        wanted.mode = mode
+        do throws(SanlockCode) {
+            try inTurn { () throws(SanlockCode) in try SanlockCalls.convert(wanted, of: pid) }
+        } catch {
+            guard error.number == -EALREADY else { throw failure(RefusedLease(request: wanted, code: error)) }
+        }
+        return held([wanted]).first ?? HeldLease(request: wanted, version: nil)
+    }
+
+    /// Takes leases again that were given back or lost. Blocks for as long as joining the lockspace takes.
+    public func retake(_ leases: [HeldLease], orNext: Bool) throws(LeaseFailure) -> [HeldLease] {
+        if let lease = leases.first(where: { $0.request.mode == .exclusive && $0.version == nil }) {
+            throw LeaseFailure(
+                .wrongVersion, request: lease.request,
+                detail: "its version was not known, so nobody can tell whether somebody had it in between")
+        }
+        // What an attempt left.
+        try releaseAll()
+        if leases.contains(where: { $0.request.disk != nil }) {
+            try files.checkPresence()
+            if !membership.isJoined() { try membership.join(makes: false) { _ in } }
+            try membership.checkOwnSlot()
+        }
+        do throws(LeaseFailure) {
+            let wanted = try retakeAll(leases, orNext: orNext)
+            let held = held(leases.map(\.request))
+            for (old, new) in zip(wanted, held) { try check(new, isAfter: old) }
+            raised.withLock { $0 = [:] }
+            return held
+        } catch {
+            try? releaseAll()
+            throw error
+        }
+    }
+
+    // One by one: each says which it was, and there is no hurry. Returns them with the versions under which they were had.
+    private func retakeAll(_ leases: [HeldLease], orNext: Bool) throws(LeaseFailure) -> [HeldLease] {
+        var wanted: [HeldLease] = []
+        for lease in leases {
+            var lease = lease
+            let resource = lease.request.resource
+            if let version = lease.version {
+                lease.version = max(version, raised.withLock { $0[resource] } ?? 0)
+            }
+            asked.withLock { $0.append(lease.request) }
+            do throws(SanlockCode) {
+                lease.version = try retake(lease, orNext: orNext)
+            } catch {
+                var failure = failure(RefusedLease(request: lease.request, code: error), wanted: lease.version)
+                if failure.holder?.pid == pid { failure.outcome = .beingReleased }
+                throw failure
+            }
+            // Should another one be refused, it is this version that is given back.
+            if let version = lease.version { raised.withLock { $0[resource] = version + 1 } }
+            wanted.append(lease)
+        }
+        return wanted
+    }
+
+    // Returns the version under which it was had.
+    private func retake(_ lease: HeldLease, orNext: Bool) throws(SanlockCode) -> UInt64? {
+        do throws(SanlockCode) {
+            try inTurn { () throws(SanlockCode) in try SanlockCalls.retake([lease], for: pid) }
+            return lease.version
+        } catch {
+            guard orNext, error == .wrongVersion, let version = lease.version else { throw error }
+            let next = HeldLease(request: lease.request, version: version + 1)
+            try inTurn { () throws(SanlockCode) in try SanlockCalls.retake([next], for: pid) }
+            return next.version
+        }
+    }
+
+    private func check(_ new: HeldLease, isAfter old: HeldLease) throws(LeaseFailure) {
+        guard let version = old.version else { return }
+        guard let now = new.version else {
+            throw LeaseFailure(.storageFailed, request: new.request, detail: "its version can't be read")
+        }
+        let isRight: Bool
+        do throws(SystemError) {
+            let isInPlace = try isInPlace(new)
+            isRight = isInPlace && now == version + 1
+        } catch {
+            throw LeaseFailure(.storageFailed, request: new.request, detail: "its file can't be read: \(error.message)")
+        }
+        if !isRight { throw failure(RefusedLease(request: new.request, code: .wrongVersion), wanted: version) }
+    }
+}

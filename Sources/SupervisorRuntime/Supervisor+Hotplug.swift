@@ -1,0 +1,245 @@
+import ControlProtocol
+import GuestDirectory
+import Leases
+import Platform
+import QEMUMonitor
+import Supervision
+
+/// Leases that come and go while the guest runs.
+final class LeaseChanges {
+    /// What an order has taken, until it is the guest's or given back.
+    var taken: TakenLeases?
+    /// What is being given back.
+    var leaving: [LeaseRequest] = []
+    /// What is neither held nor free, or of a version that is about to change: looks leave it out.
+    var unsettled: [LeaseResource] = []
+    /// Whether the guest's monitor was asked what the guest has open.
+    var isAsking = false
+}
+
+/// What came of taking leases on top.
+struct TakenLeases: Sendable {
+    /// Those that the guest had none of.
+    var new: [HeldLease]
+    /// Those that it held in the other way, as they are held now.
+    var converted: [HeldLease]
+
+    var all: [HeldLease] { new + converted }
+}
+
+extension Supervisor {
+    /// Those that a look may find held, and under their versions.
+    var settledLeases: [HeldLease] {
+        leases.filter { !changes.unsettled.contains($0.request.resource) }
+    }
+
+    private func unsettle(_ requests: [LeaseRequest]) {
+        changes.unsettled = requests.map(\.resource)
+        // One that is under way may see them either way.
+        watch.isStale = watch.isStale || watch.isLooking
+    }
+
+    // MARK: - Taking
+
+    func takeMore(_ requests: [LeaseRequest]) {
+        let resources = leases.map(\.request.resource)
+        let new = requests.filter { request in !resources.contains { $0.hasName(of: request.resource) } }
+        // What may be refused comes first: the other way can always be gone back.
+        let converted = requests.filter { request in
+            leases.contains { $0.request.resource.hasName(of: request.resource) && $0.request.mode != request.mode }
+        }.sorted { $0.mode == .exclusive && $1.mode != .exclusive }
+        unsettle(converted)
+        worker.perform { [driver, progress, plan] in
+            .more(
+                Result { () throws(LeaseFailure) in
+                    let held = new.isEmpty ? [] : try driver.acquire(new) { progress.note($0) }
+                    do throws(LeaseFailure) {
+                        if let failure = Supervisor.takeDevices(of: new, for: plan) { throw failure }
+                        return TakenLeases(new: held, converted: try Supervisor.convert(converted, by: driver))
+                    } catch {
+                        Supervisor.leaveDevices(of: new, for: plan)
+                        try? driver.release(new)
+                        throw error
+                    }
+                })
+        }
+    }
+
+    private static func convert(_ requests: [LeaseRequest], by driver: Driver) throws(LeaseFailure) -> [HeldLease] {
+        var done: [HeldLease] = []
+        do throws(LeaseFailure) {
+            for request in requests { done.append(try driver.convert(request, to: request.mode)) }
+            return done
+        } catch {
+            for lease in done { _ = try? driver.convert(lease.request, to: lease.request.mode.other) }
+            throw error
+        }
+    }
+
+    private static func takeDevices(of requests: [LeaseRequest], for plan: GuestPlan) -> LeaseFailure? {
+        conflict(among: requests) { () throws(SystemError) in try plan.devices?.take(more: devices(of: requests)) }
+    }
+
+    private static func leaveDevices(of requests: [LeaseRequest], for plan: GuestPlan) {
+        plan.devices?.leave(devices(of: requests).map(\.path))
+    }
+
+    private static func devices(of requests: [LeaseRequest]) -> [DeviceClaim.Disk] {
+        requests.compactMap { request in
+            guard let disk = request.disk, disk.startsWithBytes(of: "/") else { return nil }
+            return DeviceClaim.Disk(path: disk, isShared: request.mode == .shared, isOpenedByCommand: true)
+        }
+    }
+
+    func moreTaken(_ result: Result<TakenLeases, LeaseFailure>) {
+        switch result {
+        case .success(let taken):
+            changes.taken = taken
+            handle(.moreTaken)
+        case .failure(let failure):
+            changes.unsettled = []
+            handle(.moreRefused(.leases(failure), nowSeconds: Clock.monotonicSeconds()))
+        }
+    }
+
+    func keepTaken() {
+        guard let taken = changes.taken else { return }
+        changes.taken = nil
+        changes.unsettled = []
+        leases = leases.map { lease in
+            taken.converted.first { $0.request.resource.hasName(of: lease.request.resource) } ?? lease
+        }
+        if leases.isEmpty { watch.sinceSeconds = Clock.monotonicSeconds() }
+        leases += taken.new
+        leaseState = .held
+        worker.perform { [driver, holder = holder()] in
+            driver.record(taken.all, holder: holder)
+            return .nothing
+        }
+        for lease in taken.all { emit(.attached, Supervisor.detail(of: lease)) }
+        writeState()
+    }
+
+    // Nobody waits for them any more.
+    func dropTaken() {
+        guard let taken = changes.taken else { return }
+        changes.taken = nil
+        worker.perform { [driver, plan] in
+            Supervisor.leaveDevices(of: taken.new.map(\.request), for: plan)
+            try? driver.release(taken.new.map(\.request))
+            let back = taken.converted.map { lease in
+                (try? driver.convert(lease.request, to: lease.request.mode.other)) ?? lease
+            }
+            return .convertedBack(back)
+        }
+    }
+
+    func convertedBack(_ back: [HeldLease]) {
+        changes.unsettled = []
+        leases = leases.map { lease in
+            back.first { $0.request.resource.hasName(of: lease.request.resource) } ?? lease
+        }
+        if !leases.isEmpty, leaseState == .held { lookAtLeases(isUrged: false) }
+    }
+
+    private static func detail(of lease: HeldLease) -> [WireEvent.Detail] {
+        let resource = lease.request.resource
+        return [
+            lease.request.disk.map { .init("disk", $0) }, .init("lease", "\(resource.lockspace):\(resource.name)"),
+            .init("mode", lease.request.mode.rawValue), lease.version.map { .init("version", String($0)) },
+        ].compactMap { $0 }
+    }
+
+    // MARK: - Giving back
+
+    /// What the guest still has open for writing is not given back, whatever the caller believes.
+    func giveSomeBack(_ requests: [LeaseRequest]) {
+        changes.leaving = requests
+        guard plan.monitorPath != nil, requests.contains(where: { $0.disk != nil }) else { return releaseLeaving() }
+        guard monitor.connection?.conversation.isReady == true else { return refuseLeaving(.silent) }
+        changes.isAsking = true
+        ask(.queryBlockNodes, .nodes)
+    }
+
+    func take(_ nodes: [MonitorNode]) {
+        guard changes.isAsking else { return }
+        changes.isAsking = false
+        for disk in changes.leaving.compactMap(\.disk) {
+            guard let node = nodes.first(where: { !$0.isReadOnly && $0.names(disk) }) else { continue }
+            return refuseLeaving(
+                .unusable(
+                    disk, why: "QEMU has it open as node \(node.name); unplug it there first (device_del, blockdev-del)"))
+        }
+        // Whoever asked is not there any more.
+        if pendingOrder == nil { return refuseLeaving(.silent) }
+        releaseLeaving()
+    }
+
+    func refuseLeaving(_ refusal: OrderRefusal) {
+        changes.isAsking = false
+        changes.leaving = []
+        changes.unsettled = []
+        handle(.moreRefused(refusal, nowSeconds: Clock.monotonicSeconds()))
+    }
+
+    private func releaseLeaving() {
+        let requests = changes.leaving
+        unsettle(requests)
+        let leaving = leases.filter { requests.contains($0.request) }
+        worker.perform { [driver, plan, guest = keeper.flatMap { ProcessIdentity(runningAs: $0.pid) }] in
+            if let guest {
+                for disk in requests.compactMap(\.disk) where disk.startsWithBytes(of: "/") {
+                    guard OpenFiles.areWritten(disk, below: guest) == true else { continue }
+                    return .someGone(.failure(.unusable(disk, why: "a process of the guest has it open to write")))
+                }
+            }
+            do throws(LeaseFailure) {
+                driver.removeRecords(leaving)
+                try driver.release(requests)
+                Supervisor.leaveDevices(of: requests, for: plan)
+                return .someGone(.success(requests))
+            } catch {
+                return .someGone(.failure(.leases(error)))
+            }
+        }
+    }
+
+    func someGone(_ result: Result<[LeaseRequest], OrderRefusal>) {
+        switch result {
+        case .success(let requests):
+            let gone = leases.filter { requests.contains($0.request) }
+            changes.leaving = []
+            changes.unsettled = []
+            leases.removeAll { requests.contains($0.request) }
+            for lease in gone { emit(.detached, Supervisor.detail(of: lease)) }
+            writeState()
+            handle(.someReleased(areAnyLeft: !leases.isEmpty))
+        case .failure(let refusal): refuseLeaving(refusal)
+        }
+    }
+}
+
+extension LeaseMode {
+    fileprivate var other: LeaseMode { self == .shared ? .exclusive : .shared }
+}
+
+extension MonitorNode {
+    /// Whether its file is this disk, as QEMU spells it.
+    fileprivate func names(_ disk: String) -> Bool {
+        let plain = file.startsWithBytes(of: "file:") ? String(decoding: file.utf8.dropFirst(5), as: UTF8.self) : file
+        if plain.hasSameBytes(as: disk) { return true }
+        guard file.startsWithBytes(of: "json:"),
+            let json = try? JSON(parsing: Array(file.utf8.dropFirst(5))), let object = json.objectValue
+        else { return false }
+        return MonitorNode.values(of: .object(object)).contains { $0.hasSameBytes(as: disk) }
+    }
+
+    private static func values(of json: JSON) -> [String] {
+        switch json {
+        case .string(let text): [text]
+        case .array(let elements): elements.flatMap(values)
+        case .object(let object): object.members.flatMap { values(of: $0.value) }
+        case .null, .bool, .integer, .number: []
+        }
+    }
+}

@@ -59,7 +59,7 @@ public final class DomainLock: Sendable {
         }
         let pid: Int32
         do { pid = try run(arguments) } catch { throw .application(error, undoing: nil) }
-        if arguments.count == command.count { return DomainLock(manager, startedPid: pid) }
+        if !manager.isSupervised { return DomainLock(manager, startedPid: pid) }
         let supervisor = ProcessIdentity(runningAs: pid)
         do throws(LockManagerError) {
             _ = try manager.child(supervisorPid: pid, timeoutSeconds: timeoutSeconds)
@@ -154,23 +154,41 @@ public final class DomainLock: Sendable {
     }
 
     /// Another image for a disk (a snapshot, the end of a mirror, a blockcommit): the new one's lease, the change, and only then
-    /// the old one's lease back. Fails whole: before the change nothing is kept of the new one, and a change that fails leaves the
-    /// old one as it was.
+    /// the old one's lease back. Fails whole: where the change fails, or the guest goes on writing the old image, the new one's lease
+    /// is given back.
     ///
-    /// - Parameter change: has the emulator use the new image.
-    /// - Throws: ``DomainLockError/leaseKept(_:_:)`` where the guest has changed and still has the old image open, as a backing
-    ///   file that it writes to.
+    /// - Parameters:
+    ///   - mode: how the new image is used; nil: as the old one.
+    ///   - change: has the emulator use the new image.
+    /// - Throws: ``DomainLockError/leaseKept(_:_:)`` where the guest has both open; then it keeps both leases.
     public func replaceDisk(
-        _ old: String, with new: String, _ mode: Resource.Mode = .exclusive, waitSeconds: Double = 0,
+        _ old: String, with new: String, _ mode: Resource.Mode? = nil, waitSeconds: Double = 0,
         change: () throws -> Void
     ) throws(DomainLockError) {
-        try attach(.disk(new, mode), waitSeconds, change)
-        try detach(.disk(old))
+        var oldMode = Resource.Mode.exclusive
+        if manager.isSupervised {
+            let leases = try DomainLockError.refusing { () throws(LockManagerError) in try manager.inquire() }
+            guard let lease = leases.first(where: { $0.disk == old }) else {
+                throw .refused(.invalidResource(old, why: "the guest has no lease of it"))
+            }
+            oldMode = lease.mode == .shared ? .shared : .exclusive
+        }
+        let resource = Resource.disk(new, mode ?? oldMode)
+        let isNew = try attach(resource, waitSeconds, change)
+        do throws(LockManagerError) { try manager.releaseResource(.disk(old)) } catch {
+            guard isNew, failure(of: { () throws(LockManagerError) in try manager.releaseResource(resource) }) == nil
+            else {
+                throw .leaseKept(.disk(old), error)
+            }
+            throw .refused(error)
+        }
     }
 
+    // Whether a lease is new.
+    @discardableResult
     private func attach(
         _ resource: Resource, _ waitSeconds: Double, _ use: () throws -> Void
-    ) throws(DomainLockError) {
+    ) throws(DomainLockError) -> Bool {
         let taken = try DomainLockError.refusing { () throws(LockManagerError) in
             // What the guest has already is not to be given back when this fails.
             let before = try manager.inquire()
@@ -181,6 +199,7 @@ public final class DomainLock: Sendable {
             let undoing = taken ? failure { () throws(LockManagerError) in try manager.releaseResource(resource) } : nil
             throw .application(error, undoing: undoing)
         }
+        return taken
     }
 
     private func detach(_ resource: Resource) throws(DomainLockError) {

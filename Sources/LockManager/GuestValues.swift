@@ -41,29 +41,24 @@ public struct ListedGuest: Sendable {
 public struct MigrationTicket: Equatable, Sendable {
     /// The ticket as one line of JSON.
     public var text: String { json.description }
-    let json: JSON
-
-    private static let kind = JSON.string("leasehold-ticket")
+    /// The leases that it tells of.
+    public var leases: [GuestLease] { ticket.leases }
+    var json: JSON { ticket.json }
+    private let ticket: WireTicket
 
     /// Reads a ticket.
     ///
     /// - Throws: ``LockManagerError/invalidTicket(_:)``.
     public init(text: String) throws(LockManagerError) {
         let json: JSON
-        do { json = try JSON(parsing: Array(text.utf8)) } catch { throw .invalidTicket(error.description) }
-        guard json["kind"] == MigrationTicket.kind, json["version"] == 1 else {
-            throw .invalidTicket("it is no leasehold-ticket of version 1")
-        }
-        self.json = json
+        do throws(JSONError) { json = try JSON(parsing: text) } catch { throw .invalidTicket(error.description) }
+        do throws(WireError) { ticket = try WireTicket(json: json) } catch { throw .invalidTicket(error.description) }
     }
 
-    init(_ json: JSON) { self.json = json }
+    init(_ reply: ReplyMessage) throws(WireError) { ticket = try WireTicket(json: try reply.ticket()) }
 
     /// The ticket of a guest that nobody holds anything for.
     init(nothingHeldOf guest: GuestIdentity, uri: String) {
-        json = [
-            "kind": MigrationTicket.kind, "version": 1, "name": .string(guest.name), "uuid": .string(guest.uuid),
-            "uri": .string(uri), "running": true, "disks": [], "leases": [],
-        ]
+        ticket = WireTicket(name: guest.name, uuid: guest.uuid, uri: uri, running: true, disks: [], leases: [])
     }
 }

@@ -93,10 +93,9 @@ extension LockManager {
     private func ticket(
         _ call: Call, _ sanlock: LockManagerPlugin.Sanlock, _ timeoutSeconds: Double?
     ) throws(LockManagerError) -> MigrationTicket {
-        let json = try ask(call, of: try find(sanlock), timeoutSeconds: timeoutSeconds) { reply throws(WireError) in
-            try reply.ticket()
+        try ask(call, of: try find(sanlock), timeoutSeconds: timeoutSeconds) { reply throws(WireError) in
+            try MigrationTicket(reply)
         }
-        return MigrationTicket(json)
     }
 
     private func carryOut(

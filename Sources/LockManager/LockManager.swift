@@ -53,6 +53,9 @@ public final class LockManager: Sendable {
         state.withLock { $0.isFreed = true }
     }
 
+    /// Whether the guest has a supervisor: not with `nop`.
+    public var isSupervised: Bool { plugin.name != "nop" }
+
     func sanlock() throws(LockManagerError) -> LockManagerPlugin.Sanlock? {
         if state.withLock({ $0.isFreed }) { throw .unloaded }
         return try plugin.loaded()

@@ -75,7 +75,8 @@ extension LockManagerError {
         case .notPermitted, .permissionDenied: self = .notPermitted(refusal.message)
         case .invalidResource(let resource, let why): self = .invalidResource(resource, why: why)
         case .unavailable(let why): self = .unavailable(why)
-        case .invalidParameter("ticket"): self = .invalidTicket("it is none")
+        case .invalidParameter(let parameter) where parameter.hasPrefix("ticket"):
+            self = .invalidTicket("it is none, by its \(parameter)")
         case .interfaceNotFound, .methodNotFound, .methodNotImplemented: self = .unsupported(refusal.message)
         case .invalidParameter, .expectedMore, .other: self = .unavailable(refusal.message)
         }

@@ -86,7 +86,7 @@ import Testing
     @Test func aStartThatTakesTooLongIsEnded() throws {
         try Stage.with("sanlock") { stage in
             let disk = try stage.place.hosts.disk()
-            let holder = try stage.place.hosts.first
+            let holder = stage.place.hosts.first
             try stage.place.hosts.formatLease(disk)
             let identity = try stage.identity()
             var supervisor: RunningProgram?

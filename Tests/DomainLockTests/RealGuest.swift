@@ -58,6 +58,9 @@ struct RealGuest {
         }
     }
 
+    /// The disks whose leases it has.
+    func held() throws -> Set<String> { Set(try versions().keys) }
+
     /// The versions of its disks' leases.
     func versions() throws -> [String: Int] {
         var versions: [String: Int] = [:]

@@ -33,10 +33,20 @@ struct Stage {
         _ guest: GuestIdentity? = nil, _ resources: [Resource] = [], options: [String] = [], command: [String]? = nil,
         timeoutSeconds: Double = 30
     ) throws -> DomainLock {
-        try DomainLock.start(
-            guest ?? identity(), plugin, resources: resources, options: options,
-            command: command ?? Probe.command("sleep", "60"), timeoutSeconds: timeoutSeconds
-        ) { try place.start($0).pid }
+        var program: RunningProgram?
+        do {
+            return try DomainLock.start(
+                guest ?? identity(), plugin, resources: resources, options: options,
+                command: command ?? Probe.command("sleep", "60"), timeoutSeconds: timeoutSeconds
+            ) {
+                program = try place.start($0)
+                return program?.pid ?? 0
+            }
+        } catch {
+            // What the supervisor wrote is not part of the error.
+            if let text = program?.errors, !text.isEmpty { print("a start failed: \(text)") }
+            throw error
+        }
     }
 
     /// A disk with the versions that a guest has its leases in.
@@ -63,6 +73,12 @@ func refusal<Result>(_ body: () throws -> Result) -> DomainLockError? {
 extension DomainLockError {
     /// Why the lock manager refused; nil where it was something else.
     var refused: LockManagerError? { if case .refused(let error) = self { error } else { nil } }
+
+    /// Whether the lock manager refused for the resource's sake.
+    var refusesResource: Bool { if case .refused(.invalidResource) = self { true } else { false } }
+
+    /// Whose lease was kept, and should not have been; nil where it was something else.
+    var kept: Resource? { if case .leaseKept(let resource, _) = self { resource } else { nil } }
 
     /// Whether the application's step failed and all was undone.
     var isUndone: Bool { if case .application(let error, nil) = self { error is OwnFailure } else { false } }

@@ -10,7 +10,6 @@ let drivers = ["sanlock", "nop"]
 struct Stage {
     let place: ManagedHost
     let plugin: LockManagerPlugin
-    let mark = String(UUID().uuidString.prefix(6))
 
     init(_ driver: String, _ scratch: Scratch, second: Bool = false, settings: [String: String] = [:]) throws {
         place = try ManagedHost(scratch, second: second, settings: settings)
@@ -27,7 +26,7 @@ struct Stage {
     var isSupervised: Bool { plugin.name == "sanlock" }
 
     func identity(_ name: String = "guest", id: Int? = nil) throws -> GuestIdentity {
-        try GuestIdentity(name: "\(name)-\(mark)", uuid: UUID().uuidString, id: id)
+        try GuestIdentity(name: "\(name)-\(UUID().uuidString.prefix(6))", uuid: UUID().uuidString, id: id)
     }
 
     /// A manager of a guest that is to be started.

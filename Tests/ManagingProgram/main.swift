@@ -28,7 +28,7 @@ func identity(_ number: Int) throws -> GuestIdentity {
 
 func start(_ number: Int, _ plugin: LockManagerPlugin) throws -> DomainLock {
     let resources: [Resource] = number <= leased ? [.disk("\(disks)/disk-\(number)")] : []
-    let options = ["--detach"] + (number <= leased ? [] : ["--driver", "nop"])
+    let options = number <= leased ? [] : ["--driver", "nop"]
     return try DomainLock.start(
         identity(number), plugin, resources: resources, options: options, command: Array(arguments[6...])
     ) {
@@ -36,6 +36,7 @@ func start(_ number: Int, _ plugin: LockManagerPlugin) throws -> DomainLock {
         process.executableURL = URL(fileURLWithPath: $0[0])
         process.arguments = Array($0.dropFirst())
         process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
         try process.run()
         return process.processIdentifier
     }

@@ -90,21 +90,25 @@ extension Supervision {
     /// How long a monitor may take where nothing is urgent.
     static let monitorAnswerSeconds = 10.0
 
+    /// What was ordered of the guest's life is done. What is being done to its leases goes on all the same.
     mutating func completeOrder() -> [Action] {
-        defer { order = nil }
-        return order == nil ? [] : [.completeOrder]
+        order?.isOfLeases == true ? [] : answerOrder(.completeOrder)
     }
 
     mutating func refuseOrder(_ refusal: OrderRefusal) -> [Action] {
+        answerOrder(.refuseOrder(refusal))
+    }
+
+    private mutating func answerOrder(_ answer: Action) -> [Action] {
         defer { order = nil }
-        return order == nil ? [] : [.refuseOrder(refusal)]
+        return order == nil ? [] : [.cancelTimer(.orderAnswer), answer]
     }
 
     /// Nobody waits for the order any more, or it can't be done where the guest is by now.
     mutating func giveUpOrder(_ refusal: OrderRefusal) -> [Action] {
         guard let order else { return [] }
         if isWorking { isWorkDisowned = true }
-        var actions: [Action] = [.cancelTimer(.orderAnswer), .cancelTimer(.orderAttempt)]
+        var actions: [Action] = [.cancelTimer(.orderAttempt)]
         switch order {
         case .leave, .arrive: actions.append(.stopAwaiting)
         case .attach, .detach, .suspend, .resume, .prepareToLeave, .comeBack: break
@@ -165,7 +169,7 @@ extension Supervision {
             guard endWork() else { return [.dropTaken] }
             let isFirst = !isLeased
             isLeased = true
-            return [.cancelTimer(.orderAnswer), .keepTaken] + completeOrder()
+            return [.keepTaken] + answerOrder(.completeOrder)
                 + (isFirst ? watchFromNow() : [.lookAtLeases(isUrged: false)])
         case .moreRefused(let refusal, let nowSeconds):
             let look: [Action] = isLeased ? [.lookAtLeases(isUrged: false)] : []
@@ -177,7 +181,7 @@ extension Supervision {
                 areAnyLeft
                 ? [.lookAtLeases(isUrged: false)]
                 : [.cancelTimer(.leaseLook), .cancelTimer(.renewalWarning), .cancelTimer(.renewalFailure)]
-            return watching + (isWanted ? [.cancelTimer(.orderAnswer)] + completeOrder() : [])
+            return watching + (isWanted ? answerOrder(.completeOrder) : [])
         case .timerFired(.orderAttempt):
             guard case .attach(let requests, _) = order else { return [] }
             isWorking = true
@@ -207,7 +211,7 @@ extension Supervision {
             }
         }
         waitingSinceSeconds = nil
-        return [.cancelTimer(.orderAnswer)] + refuseOrder(refusal)
+        return refuseOrder(refusal)
     }
 
     private static let orderPauseSeconds = 0.1

@@ -88,6 +88,8 @@ final class GuestMonitor {
     /// Whether it ran when it was stopped; one that its own manager had stopped isn't ours to continue.
     /// Nil: that isn't known yet.
     var wasRunning: Bool?
+    /// Whether an emulator that waits for a migration was told to leave its images alone, and takes connections by now.
+    var isReadyToReceive = false
     /// Whether it was told to migrate the guest, and hasn't answered.
     var isMigrationAsked: Bool { questions.values.contains(.migrate) }
     /// Whether it ran when a migration away from here began.

@@ -157,7 +157,9 @@ extension Supervisor {
         // Until it is certain that it stands still, it doesn't.
         case .running, .pausing: supervision.isLeaving ? .migrating : .running
         case .paused(let paused):
-            paused.purpose == .arrival ? .incoming : supervision.isLeaving ? .migrating : .paused
+            // Only when its monitor has answered it can be migrated to.
+            paused.purpose == .arrival
+                ? (monitor.isReadyToReceive ? .incoming : .starting) : supervision.isLeaving ? .migrating : .paused
         case .stopping, .rescuing, .releasing: .stopping
         case .finished: .exited
         }

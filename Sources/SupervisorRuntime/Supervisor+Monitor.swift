@@ -196,7 +196,9 @@ extension Supervisor {
         case (.migrate, .done): migrationBegan()
         case (.migrate, .refused(_, let text)): endMigration(.error(.unavailable(why: "QEMU refuses: \(text)")))
         case (.migration, .migration(let state)): take(state)
+        case (.activateLate, .done): readyToReceive()
         case (.activateLate, .refused(_, let text)):
+            readyToReceive()
             note(
                 .warning,
                 "the guest's emulator may touch its disks before it has their leases (late-block-activate): \(text)")
@@ -208,6 +210,11 @@ extension Supervisor {
             note(.warning, "the guest keeps no copy of the new lease connection, the keeper does: \(text)")
         default: break
         }
+    }
+
+    private func readyToReceive() {
+        monitor.isReadyToReceive = true
+        writeState()
     }
 
     private func failPause(_ why: String) {

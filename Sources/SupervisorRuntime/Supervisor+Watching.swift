@@ -166,6 +166,8 @@ extension Supervisor {
     }
 
     func announceGivenBack() {
+        // Nothing of the guest's hangs on their renewal any more.
+        lockspaces = []
         emit(.paused, [.init("reason", "released"), .init("leases", String(leases.count))])
         writeState()
     }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Configuration
 import ControlProtocol
+import Platform
 import SupervisorConnection
 
 /// How long to wait for busy leases.
@@ -82,8 +83,16 @@ struct DetachDisk: ParsableCommand {
 
     func run() throws {
         let directory = try settings.runDirectory()
-        _ = try order(
-            .release(disks: [try absolute(path)], leases: []), guest, in: directory, doing: "giving a lease back for")
+        let disk = try absolute(path)
+        do throws(ConnectionError) {
+            _ = try order(
+                .release(disks: [disk], leases: []), guest, in: directory, doing: "giving a lease back for")
+        } catch {
+            guard case .refused(_, .invalidResource) = error else { throw error }
+            let status = try status(of: try FoundGuest.named(guest, in: directory), named: guest, in: directory)
+            let isHeld = status.leases.contains { $0.disk?.hasSameBytes(as: disk) == true }
+            throw Problem(isHeld ? Problem.busy : Problem.notFound, error.message)
+        }
     }
 }
 

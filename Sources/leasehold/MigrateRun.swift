@@ -1,5 +1,6 @@
 import ArgumentParser
 import ControlProtocol
+import Glibc
 import GuestDirectory
 import Platform
 import SupervisorConnection
@@ -33,7 +34,7 @@ struct MigrateRun: ParsableCommand {
         let directory = try settings.runDirectory()
         let source = Side(name: guest, directory: directory, isSocket: false)
         let target = Side(name: to, directory: directory, isSocket: to.utf8.contains(UInt8(ascii: "/")))
-        let uri = try check(try source.status(), try target.status())
+        let uri = try check(try source.status(), try target.statusOnceReady())
         let began = Clock.monotonicSeconds()
         _ = try source.order(.prepareMigrate(uri: uri), doing: "preparing")
         do throws(ConnectionError) {
@@ -104,6 +105,20 @@ private struct Side {
     func order(_ call: Call, doing what: String) throws(ConnectionError) -> ReplyMessage {
         try leasehold.order(call, try connect(timeoutSeconds: nil), doing: "\(what) \(name)")
     }
+
+    /// An emulator that has just been started takes no connection yet.
+    func statusOnceReady() throws(ConnectionError) -> WireStatus {
+        let deadline = Clock.monotonicSeconds() + Side.startSeconds
+        while true {
+            let status = try status()
+            guard status.state == .starting || status.state == .acquiring, Clock.monotonicSeconds() < deadline else {
+                return status
+            }
+            usleep(20_000)
+        }
+    }
+
+    private static let startSeconds = 15.0
 
     func status() throws(ConnectionError) -> WireStatus {
         let reply = try connect(timeoutSeconds: 5).call(.getStatus)

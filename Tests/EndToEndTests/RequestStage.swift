@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Two stations of the shared pair of hosts.
+/// Two stations of a pair of hosts.
 struct RequestStage {
     let hosts: TwoHosts
     let scratch: Scratch
@@ -57,12 +57,14 @@ struct RequestStage {
     }
 }
 
+/// A pair of hosts of the test's own: a daemon that has just heard another host is deaf to it for six seconds.
 func withStage(_ body: (RequestStage) throws -> Void) throws {
-    let hosts = try TwoHosts.shared
-    try withScratch { scratch in
-        try body(
-            RequestStage(
-                hosts: hosts, scratch: scratch, here: try Station(on: hosts.first, of: hosts, scratch),
-                there: try Station(on: hosts.second, of: hosts, scratch)))
+    try withTwoHosts { hosts in
+        try withScratch { scratch in
+            try body(
+                RequestStage(
+                    hosts: hosts, scratch: scratch, here: try Station(on: hosts.first, of: hosts, scratch),
+                    there: try Station(on: hosts.second, of: hosts, scratch)))
+        }
     }
 }

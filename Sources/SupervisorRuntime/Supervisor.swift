@@ -39,6 +39,10 @@ public final class Supervisor<Driver: LeaseDriver> {
     let plan: GuestPlan
     let claim: GuestClaim
     let driver: Driver
+    /// Where the log goes.
+    var logTarget: LogTarget {
+        didSet { log = logTarget.logger }
+    }
     var log: Logger
     /// Where the one line of a failed start goes; nil once there is nobody to read it.
     var messages: Int32?
@@ -59,6 +63,8 @@ public final class Supervisor<Driver: LeaseDriver> {
         case standstill
         /// The next look how far a migration has come.
         case migration
+        /// The end of the patience with a program that is tried, or the next look whether it can be become.
+        case upgrade
     }
 
     var loop: EventLoop<Source, LoopTimer>
@@ -93,6 +99,7 @@ public final class Supervisor<Driver: LeaseDriver> {
     var leavingFor: String?
     var isAwaitingStandstill = false
     var migration: OutgoingMigration?
+    var pendingUpgrade: PendingUpgrade?
     var lockspaces: [LockspaceState] = []
     var isWatchdogOn = false
     var child: ProcessIdentity?
@@ -112,39 +119,55 @@ public final class Supervisor<Driver: LeaseDriver> {
     /// Prepares the supervisor: from here the control socket answers.
     ///
     /// - Throws: what this process could not be given; nothing has been asked of the lease manager then.
-    public init(
-        _ plan: GuestPlan, claim: consuming GuestClaim, driver: Driver, log: Logger, messages: Int32
+    public convenience init(
+        _ plan: GuestPlan, claim: consuming GuestClaim, driver: Driver, log: LogTarget, messages: Int32
+    ) throws(SystemError) {
+        let listener = try UnixSocket.listen(at: claim.paths.control)
+        try self.init(
+            plan, claim: claim, driver: driver, log: log, messages: messages, listener: listener,
+            supervision: Supervision(settings: plan.settings))
+    }
+
+    init(
+        _ plan: GuestPlan, claim: consuming GuestClaim, driver: Driver, log: LogTarget, messages: Int32?,
+        listener: consuming Descriptor, supervision: Supervision
     ) throws(SystemError) {
         self.plan = plan
         self.driver = driver
-        self.log = log
+        logTarget = log
+        self.log = log.logger
         self.messages = messages
         since = Supervisor.timeNow()
-        supervision = Supervision(settings: plan.settings)
+        self.supervision = supervision
         try OwnProcess.becomeSubreaper()
         loop = try EventLoop()
         worker = try WorkerThread()
         progress = ProgressNote { [worker] in worker.wakeup.raise() }
-        waitingLine = TerminalLine(on: messages)
+        waitingLine = TerminalLine(on: messages ?? 2)
         signals = try SignalReader([
             SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT,
             LeaseNotice.look.signal, LeaseNotice.requested.signal,
         ])
-        listener = try UnixSocket.listen(at: claim.paths.control)
+        listenerIdentity = try loop.watch(listener.number, for: .readable, as: .listener)
+        self.listener = listener
         self.claim = claim
         _ = try loop.watch(signals.descriptor.number, for: .readable, as: .signals)
         _ = try loop.watch(worker.wakeup.descriptor.number, for: .readable, as: .worker)
-        listenerIdentity = try loop.watch(listener.number, for: .readable, as: .listener)
     }
 
     /// Lives the guest's life, and returns how this process is to end.
     public func run() -> ExitStatus {
-        defer { plan.logWriter.flush() }
         perform(supervision.begin())
         // While the worker asks for the leases. A guest that was left behind may hold none, and write all the same.
         if let ended = claim.ended { note(.notice, "ended guest \(ended.name), which a killed supervisor left behind") }
         endLeftovers()
         if let failure = leftoverInTheWay() { handle(.leasesRefused(failure, nowSeconds: Clock.monotonicSeconds())) }
+        return live()
+    }
+
+    /// Until the guest's end.
+    func live() -> ExitStatus {
+        defer { plan.logWriter.flush() }
         while result == nil {
             do throws(SystemError) {
                 let next = try loop.next()
@@ -316,6 +339,7 @@ extension Supervisor {
         case .evidence: lookForWrites()
         case .standstill: lookForStandstill()
         case .migration: lookAtMigration()
+        case .upgrade: goOnUpgrading()
         }
     }
 
@@ -388,6 +412,7 @@ extension Supervisor {
                 pass(signal)
             case SIGCHLD:
                 if let keeper { _ = OwnProcess.reap(keeper.pid) }
+                reapTrial()
             case SIGTSTP, SIGTTIN, SIGTTOU:
                 // Once there is a guest, its own stop decides.
                 if case .acquiring = supervision.state, !plan.start.caller.ignores(signal.number) {

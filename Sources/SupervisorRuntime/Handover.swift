@@ -142,5 +142,10 @@ extension Handover {
     public struct Problem: Error, Sendable {
         /// Without the program's name in front.
         public let text: String
+
+        /// States it.
+        public init(text: String) {
+            self.text = text
+        }
     }
 }

@@ -4,6 +4,9 @@ import Testing
 
 /// A running guest's supervisor becomes another version of itself.
 @Suite(.serialized) struct UpgradeTests {
+    // A signal that is sent would wait, as all are blocked.
+    private static let crash = "exec python3 -c 'import ctypes; ctypes.string_at(0)'"
+
     @Test func fiftyUpgradesUnderLoadChangeNothing() throws {
         let stage = try UpgradeStage(try TwoHosts.shared)
         let hosts = stage.stage.hosts
@@ -15,7 +18,7 @@ import Testing
         let following = try hosts.scratch.start(follower)
         let waiting = try hosts.scratch.start(try stage.stage.cli(["wait", "guest", "--json"]))
         let loads = (0..<3).map { _ in ControlLoad(stage.control) }
-        let crash = try stage.script("kill -SEGV $$", "crash")
+        let crash = try stage.script(Self.crash, "crash")
 
         var first: (descriptors: [String], threads: Int, memory: Int)?
         for round in 1...50 {
@@ -85,7 +88,7 @@ import Testing
         pause(milliseconds: 300)
         let before = (try stage.quietDescriptors(), stage.threads)
         let refusals = [
-            (try stage.script("kill -SEGV $$", "segv"), "signal 11"), (plain, "Permission denied"),
+            (try stage.script(Self.crash, "segv"), "signal 11"), (plain, "Permission denied"),
             (empty, "Exec format error"), (missing, "No such file"), (scratch.path, "Permission denied"),
             ("/bin/true", "exited with 0"), (try stage.script("echo so long; exit 7", "exit"), "7: so long"),
             (try stage.script("exec sleep 60", "hang"), "within 5 s"),

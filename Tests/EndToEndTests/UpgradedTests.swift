@@ -88,20 +88,19 @@ import Testing
         }
     }
 
-    /// The notice is sent to a program of the helper's name, and the storage's failure is found by looks.
-    @Test func aLockspaceThatIsLeftEndsTheGuest() throws {
-        try withTwoHosts { hosts in
-            let stage = try KillStage(hosts)
-            let guest = try stage.start("timestamps")
-            try stage.upgradeTwice()
-            let left = monotonicNanoseconds()
-            _ = try hosts.scratch.start(
-                hosts.first.program(
-                    "sanlock", ["client", "rem_lockspace", "-s", "\(TwoHosts.lockspace):1:\(hosts.lockspacePath):0"]))
-            #expect(try guest.program.wait(timeout: 20) == .exit(74))
-            print("ended \(secondsSince(left)) s after the lockspace was left")
-            #expect(try stage.exitRecord()["reason"] == "leaseLost")
-        }
+    /// What the daemon runs is the program that it was told at the start, and it tells a supervisor by what that is called.
+    @Test func theDaemonsNoticesReachAProgramOfAnotherName() throws {
+        let stage = try KillStage.shared()
+        let guest = try stage.start("plain")
+        let other = stage.hosts.scratch.file("lhs-\(stage.tag)")
+        try FileManager.default.copyItem(atPath: try Products.supervisor(), toPath: other)
+        try stage.leasehold("upgrade", "guest", "--program", other).expecting(.exit(0))
+        let notice = Program(try Products.supervisor(), ["--lease-notice", "\(guest.supervisor.pid)"])
+        try notice.run().expecting(.exit(0))
+        // Somebody asks for its lease, and a guest without a monitor is stopped.
+        #expect(try guest.program.wait(timeout: 5) == .signal(SIGTERM))
+        #expect(try stage.exitRecord()["reason"] == "stopped")
+        try stage.expectNothingLeft()
     }
 
     @Test func aGuestThatStandsWithoutItsLeasesTakesThemUnderTheirVersions() throws {

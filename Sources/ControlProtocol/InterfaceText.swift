@@ -121,6 +121,7 @@ public var serviceInterfaceText: String {
 }
 
 /// The text of `io.leasehold.Maintenance`: what Leasehold's own commands ask beyond the interface that tools are written against.
+/// It may change with every version, so `GetInfo` doesn't name it.
 public var maintenanceInterfaceText: String {
     """
     # What Leasehold's own commands ask of a supervisor. Answered as io.leasehold.Supervisor is, with its errors.

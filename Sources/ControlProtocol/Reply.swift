@@ -47,7 +47,7 @@ extension Reply {
         case .info:
             JSON.Object(fields: [
                 ("vendor", "Leasehold"), ("product", "leasehold-supervisor"), ("version", .string(leaseholdVersion)),
-                ("url", ""), ("interfaces", .array([Call.serviceInterface, Call.interface, Call.maintenanceInterface])),
+                ("url", ""), ("interfaces", .array([Call.serviceInterface, Call.interface])),
             ])
         case .interfaceDescription(let text): JSON.Object(fields: [("description", .string(text))])
         case .error(let error): error.parameters

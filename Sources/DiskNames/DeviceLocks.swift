@@ -64,6 +64,12 @@ public struct DeviceLocks: ~Copyable, Sendable {
         locks.unlock(offset: offset)
     }
 
+    /// Gives every disk up, and keeps the file open.
+    public mutating func leaveAll() {
+        exclusive = []
+        locks.unlockAll()
+    }
+
     /// The byte that stands for a disk.
     static func offset(of identity: DiskIdentity) -> Int64 {
         var bytes: [UInt8]

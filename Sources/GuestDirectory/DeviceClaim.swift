@@ -81,6 +81,13 @@ public final class DeviceClaim: Sendable {
     /// The descriptor that the claim lives by, to be kept open while anything of the guest lives.
     public var descriptor: Int32? { locks.withLock { $0?.number } }
 
+    /// Makes the descriptor, for a guest that takes its devices when it runs already.
+    public func prepare() throws(SystemError) {
+        try locks.withLock { (locks) throws(SystemError) in
+            if locks == nil { locks = try DeviceLocks(in: directory.path) }
+        }
+    }
+
     /// Takes all devices, once their leases are held: then nobody has them by the same name. What is being let go of by a
     /// guest that was killed is waited for, half a second at most. Blocks for as long as a look at the disks does.
     ///
@@ -133,6 +140,12 @@ public final class DeviceClaim: Sendable {
             guard locks?.isInPlace == true else { throw SystemError("lock", on: directory.path, number: EAGAIN) }
             return nil
         }
+    }
+
+    /// Gives the devices up while the guest stands still without its leases: who has those may have the devices as well. The
+    /// claim may be taken again.
+    public func suspend() {
+        locks.withLock { $0?.leaveAll() }
     }
 
     /// Gives the devices up, and leaves no file where nobody else has any. For the end, when nothing of the guest is left.

@@ -1,6 +1,7 @@
 /// Where leases come from. The supervisor knows no more than this of sanlock.
 ///
-/// Every call may block without limit and is made on a worker thread, never on the event loop; one at a time, but for `look`.
+/// Every call may block without limit and is made on a worker thread, never on the event loop; one at a time, but for
+/// `look` and `demands`.
 public protocol LeaseDriver: Sendable {
     /// The driver's name, as `--driver` has it.
     var name: String { get }
@@ -46,16 +47,21 @@ public protocol LeaseDriver: Sendable {
     /// Takes leases again that were given back or lost, if nobody had them in between: each exclusive one under the very
     /// version that it had, which is one higher afterwards. Shared ones have none and are taken unchecked. Joins the
     /// lockspace where that is needed, and makes no file.
-    ///
-    /// - Parameter orNext: whether a lease may also have the version after its own, free again: another host was to take it
-    ///   for this guest once, and may have.
-    func retake(_ leases: [HeldLease], orNext: Bool) throws(LeaseFailure) -> [HeldLease]
+    func retake(_ leases: [HeldLease], in handover: LeaseHandover) throws(LeaseFailure) -> [HeldLease]
+
+    /// Before leases are given back whose guest never ran under them: leaves word of that for the source of its migration.
+    func recordUnused(_ holder: LeaseHolder)
 
     /// Looks whether the leases are still held, and when their lockspaces were renewed. On a thread of its own, beside the
     /// other calls.
     ///
     /// - Parameter isUrged: whether there is reason to think that a lockspace has failed: then the daemon is asked that too.
     func look(at leases: [HeldLease], isUrged: Bool) -> LeaseSight
+
+    /// What other hosts ask of the holder of these leases: that it give them up. Beside the other calls, as `look`.
+    ///
+    /// - Throws: that a lease can't be read; then nobody can say.
+    func demands(on leases: [HeldLease]) throws(LeaseFailure) -> [LeaseDemand]
 
     /// Whether a watchdog resets this host when it can no longer be told to let go of its leases.
     func isWatchdogOn() -> Bool
@@ -73,6 +79,19 @@ public struct CarriedLeases: Equatable, Sendable {
 
     /// Nothing.
     public init() {}
+}
+
+/// What taking leases again has to do with a migration.
+public enum LeaseHandover: Equatable, Sendable {
+    /// Nothing: they were the guest's own.
+    case none
+    /// The guest, of this UUID, was to leave: a lease that its target has had once, and given back without having run under it,
+    /// is taken as well, under the next version. Whether that was so is told by the target's word alone: anybody else who
+    /// had the lease once has left it with the same version.
+    case calledOff(uuid: String)
+    /// The guest has come: the leases are its source's, and those that are given back, as others can't be had, are given back
+    /// with this holder's word that they were not used.
+    case arrival(LeaseHolder)
 }
 
 /// What a lease driver is waiting for, for a person to read.
@@ -133,10 +152,16 @@ public struct NopDriver: LeaseDriver {
     public func releaseAll() throws(LeaseFailure) {}
 
     /// Takes nothing.
-    public func retake(_ leases: [HeldLease], orNext: Bool) throws(LeaseFailure) -> [HeldLease] { leases }
+    public func retake(_ leases: [HeldLease], in handover: LeaseHandover) throws(LeaseFailure) -> [HeldLease] { leases }
+
+    /// Writes nothing.
+    public func recordUnused(_ holder: LeaseHolder) {}
 
     /// There is nothing to see.
     public func look(at leases: [HeldLease], isUrged: Bool) -> LeaseSight { LeaseSight(lockspaces: [], loss: nil) }
+
+    /// There is nothing to ask for.
+    public func demands(on leases: [HeldLease]) throws(LeaseFailure) -> [LeaseDemand] { [] }
 
     /// It is not.
     public func isWatchdogOn() -> Bool { false }

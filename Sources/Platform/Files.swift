@@ -278,6 +278,11 @@ public enum Files {
         access(path, W_OK | X_OK) == 0
     }
 
+    /// Whether this process may execute what is at a path.
+    public static func isExecutable(_ path: String) -> Bool {
+        access(path, X_OK) == 0
+    }
+
     /// Writes a file's first bytes past every cache and through to its storage; a multiple of 4096.
     public static func writeDirect(_ bytes: [UInt8], to path: String) throws(SystemError) {
         let flags = O_WRONLY | O_SYNC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW

@@ -81,6 +81,11 @@ public struct RangeLock: ~Copyable, Sendable {
         try? lock(F_UNLCK, offset, count: 1)
     }
 
+    /// Unlocks every byte, as `unlock` does one.
+    public borrowing func unlockAll() {
+        try? lock(F_UNLCK, 0, count: 0)
+    }
+
     /// Locks every byte alone, unless any is locked elsewhere.
     public borrowing func tryLockAll() throws(SystemError) -> Bool {
         do throws(SystemError) {

@@ -72,6 +72,9 @@ public struct MonitorStatus: Sendable, Equatable {
     /// starts with the end of the migration, unless it was stopped. With a word that isn't known here, nothing is known. See docs/decisions/qmp.md.
     public var staysStopped: Bool { Self.lastingWords.contains(word) }
 
+    /// Whether the guest's whole state is somewhere else, whatever it did before.
+    public var hasMigratedAway: Bool { word == "postmigrate" }
+
     private static let lastingWords: Set<String> = [
         "paused", "prelaunch", "preconfig", "io-error", "internal-error", "guest-panicked", "watchdog", "shutdown",
         "postmigrate", "debug",

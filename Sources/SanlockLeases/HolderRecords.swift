@@ -12,19 +12,23 @@ struct HolderRecords {
     private static let longest = 65536
 
     /// Writes the record of each automatic lease; what can't be written is left.
-    func write(_ leases: [HeldLease], holder: LeaseHolder) {
+    ///
+    /// - Parameter isUnused: the guest never ran under them, and gives them back now.
+    func write(_ leases: [HeldLease], holder: LeaseHolder, isUnused: Bool = false) {
         guard leases.contains(where: { $0.request.disk != nil }) else { return }
         try? Files.makeDirectory(settings.recordDirectory, mode: 0o755)
         let slot = settings.hostId.flatMap { LockspaceSlots.slot(of: $0, in: settings.lockspacePath) }
         for lease in leases {
-            guard let path = path(of: lease.request), let record = record(of: lease, holder, slot) else { continue }
+            guard let path = path(of: lease.request), var record = record(of: lease, holder, slot) else { continue }
+            if isUnused { record["released"] = true }
             try? Files.writeWhole(
-                Array((record.prettyDescription + "\n").utf8), to: path,
+                Array((JSON.object(record).prettyDescription + "\n").utf8), to: path,
                 aside: LeaseFiles(settings: settings).asidePath())
         }
     }
 
-    /// Removes the records that `write` made.
+    /// Removes the records that `write` made, but for those of leases that were given back unused: they are for others to read
+    /// until somebody has the lease again.
     func remove(_ leases: [HeldLease]) {
         for lease in leases {
             guard let path = path(of: lease.request), let record = read(path) else { continue }
@@ -32,7 +36,7 @@ struct HolderRecords {
             let isOurs =
                 record["pid"] == .integer(Int64(getpid()))
                 && record["hostId"] == settings.hostId.map { .integer(Int64(clamping: $0)) }
-            if isOurs { try? Files.remove(path) }
+            if isOurs, record["released"] != true { try? Files.remove(path) }
         }
     }
 
@@ -42,6 +46,15 @@ struct HolderRecords {
             record["lver"] == .integer(Int64(clamping: version))
         else { return nil }
         return holder(record)
+    }
+
+    /// Whether a guest of this UUID wrote that it gave this version of a lease back without having run under it.
+    func wasUnused(_ request: LeaseRequest, version: UInt64, by uuid: String) -> Bool {
+        guard let record = read(path(ofExclusive: request)), names(record, request),
+            case .string(let holder) = record["uuid"]
+        else { return false }
+        return record["released"] == true && number(record["lver"]) == version
+            && holder.lowercased() == uuid.lowercased()
     }
 
     /// The disk that each lease stands for, as far as records tell: a disk's path is proven by its hash, whoever wrote it
@@ -156,7 +169,7 @@ struct HolderRecords {
         return "\(settings.recordDirectory)/\(request.resource.name)\(suffix).json"
     }
 
-    private func record(of lease: HeldLease, _ holder: LeaseHolder, _ slot: LockspaceSlot?) -> JSON? {
+    private func record(of lease: HeldLease, _ holder: LeaseHolder, _ slot: LockspaceSlot?) -> JSON.Object? {
         var object = JSON.Object()
         object["disk"] = lease.request.disk.map(JSON.string)
         object["mode"] = .string(lease.request.mode.rawValue)
@@ -168,7 +181,7 @@ struct HolderRecords {
         object["pid"] = holder.pid.map { .integer(Int64($0)) }
         object["since"] = holder.since.map(JSON.string)
         object["lver"] = lease.version.map { .integer(Int64(clamping: $0)) }
-        return .object(object)
+        return object
     }
 
     private func read(_ path: String) -> JSON.Object? {

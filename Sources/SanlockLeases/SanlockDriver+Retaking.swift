@@ -40,33 +40,39 @@ extension SanlockDriver {
     }
 
     /// Takes leases again that were given back or lost. Blocks for as long as joining the lockspace takes.
-    public func retake(_ leases: [HeldLease], orNext: Bool) throws(LeaseFailure) -> [HeldLease] {
+    public func retake(_ leases: [HeldLease], in handover: LeaseHandover) throws(LeaseFailure) -> [HeldLease] {
         if let lease = leases.first(where: { $0.request.mode == .exclusive && $0.version == nil }) {
             throw LeaseFailure(
                 .wrongVersion, request: lease.request,
                 detail: "its version was not known, so nobody can tell whether somebody had it in between")
         }
         // What an attempt left.
-        try releaseAll()
+        try giveBack(in: handover)
         if leases.contains(where: { $0.request.disk != nil }) {
             try files.checkPresence()
             if !membership.isJoined() { try membership.join(makes: false) { _ in } }
             try membership.checkOwnSlot()
         }
         do throws(LeaseFailure) {
-            let wanted = try retakeAll(leases, orNext: orNext)
+            let wanted = try retakeAll(leases, in: handover)
             let held = held(leases.map(\.request))
             for (old, new) in zip(wanted, held) { try check(new, isAfter: old) }
-            raised.withLock { $0 = [:] }
             return held
         } catch {
-            try? releaseAll()
+            try? giveBack(in: handover)
             throw error
         }
     }
 
+    private func giveBack(in handover: LeaseHandover) throws(LeaseFailure) {
+        if case .arrival(let holder) = handover { recordUnused(holder) }
+        try releaseAll()
+    }
+
     // One by one: each says which it was, and there is no hurry. Returns them with the versions under which they were had.
-    private func retakeAll(_ leases: [HeldLease], orNext: Bool) throws(LeaseFailure) -> [HeldLease] {
+    private func retakeAll(
+        _ leases: [HeldLease], in handover: LeaseHandover
+    ) throws(LeaseFailure) -> [HeldLease] {
         var wanted: [HeldLease] = []
         for lease in leases {
             var lease = lease
@@ -76,7 +82,7 @@ extension SanlockDriver {
             }
             asked.withLock { $0.append(lease.request) }
             do throws(SanlockCode) {
-                lease.version = try retake(lease, orNext: orNext)
+                lease.version = try retake(lease, in: handover)
             } catch {
                 var failure = failure(RefusedLease(request: lease.request, code: error), wanted: lease.version)
                 if failure.holder?.pid == pid { failure.outcome = .beingReleased }
@@ -90,12 +96,14 @@ extension SanlockDriver {
     }
 
     // Returns the version under which it was had.
-    private func retake(_ lease: HeldLease, orNext: Bool) throws(SanlockCode) -> UInt64? {
+    private func retake(_ lease: HeldLease, in handover: LeaseHandover) throws(SanlockCode) -> UInt64? {
         do throws(SanlockCode) {
             try inTurn { () throws(SanlockCode) in try SanlockCalls.retake([lease], for: pid) }
             return lease.version
         } catch {
-            guard orNext, error == .wrongVersion, let version = lease.version else { throw error }
+            guard case .calledOff(let uuid) = handover, error == .wrongVersion, let version = lease.version,
+                records.wasUnused(lease.request, version: version + 1, by: uuid)
+            else { throw error }
             let next = HeldLease(request: lease.request, version: version + 1)
             try inTurn { () throws(SanlockCode) in try SanlockCalls.retake([next], for: pid) }
             return next.version

@@ -17,7 +17,7 @@ public final class SanlockDriver: LeaseDriver {
     let socket = Mutex<Int32?>(nil)
     /// This host's name in each lockspace, read once: storage may hang later.
     let hostNames = Mutex<[String: String?]>([:])
-    /// The versions of leases that are being taken again, where an attempt that failed has made them higher.
+    /// The versions that leases got by being taken again: what failed, or wasn't wanted any more, has made them higher, too.
     let raised = Mutex<[LeaseResource: UInt64]>([:])
     /// One call by pid at a time: the daemon refuses a second one (EBUSY).
     let turn = Mutex(())
@@ -132,6 +132,19 @@ public final class SanlockDriver: LeaseDriver {
     /// Removes them.
     public func removeRecords(_ leases: [HeldLease]) {
         records.remove(leases)
+    }
+
+    /// Writes it into the records of those that are held, as long as nobody else can have them.
+    public func recordUnused(_ holder: LeaseHolder) {
+        let requests = asked.withLock { $0 }.filter { $0.mode == .exclusive && $0.disk != nil }
+        guard !requests.isEmpty,
+            let versions = try? inTurn({ () throws(SanlockCode) in try SanlockCalls.held(by: pid) })
+        else { return }
+        let held = requests.compactMap { request -> HeldLease? in
+            let name = [request.resource.lockspace, request.resource.name]
+            return versions[name].flatMap { $0 }.map { HeldLease(request: request, version: $0) }
+        }
+        records.write(held, holder: holder, isUnused: true)
     }
 
     /// Gives all leases back; they are free on return.

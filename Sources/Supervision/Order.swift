@@ -20,6 +20,16 @@ public enum Order: Equatable, Sendable {
     case arrive([HeldLease], goesOn: Bool)
 }
 
+extension Order {
+    /// Whether it is about some leases, while the guest lives as it did.
+    var isOfLeases: Bool {
+        switch self {
+        case .attach, .detach: true
+        case .suspend, .resume, .prepareToLeave, .leave, .comeBack, .arrive: false
+        }
+    }
+}
+
 /// Why an order is not carried out. The guest is then as it was before, but for what `silent` says.
 public enum OrderRefusal: Error, Equatable, Sendable {
     /// It doesn't fit where the guest is in its life.

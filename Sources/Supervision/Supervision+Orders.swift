@@ -69,16 +69,48 @@ extension Supervision {
         return isLeaving ? [.awaitStandstill] : refuseOrder(.wrongState)
     }
 
+    /// Whether the guest runs, or stands still by order, under its leases.
+    public var hasLeasesInPeace: Bool { state == .running || state == .paused(Paused(.held, .order(release: false))) }
+
     /// The emulator has finished the migration of a guest that was to leave.
     mutating func stoodStill(stood: Bool) -> [Action] {
         guard order == .leave else { return [] }
         return pause(for: .migration, stood: stood)
     }
 
+    /// Whether the guest can give way to another host at this moment.
+    public enum Readiness: Sendable {
+        /// It does when it is told so.
+        case ready
+        /// Not yet: something else is under way.
+        case later
+        /// It ends, or has ended.
+        case never
+    }
+
+    /// Whether `leaseRequested` makes the guest give way now.
+    public var readiness: Readiness {
+        switch state {
+        case .running: mayGiveWay ? .ready : .later
+        case .paused(let paused): paused.step == .held && mayGiveWay ? .ready : .later
+        case .acquiring, .starting, .pausing: .later
+        case .stopping, .rescuing, .releasing, .finished: .never
+        }
+    }
+
+    // Whoever waits for a busy lease may wait long.
+    private var mayGiveWay: Bool {
+        switch order {
+        case nil, .attach: !isLeaving
+        case .detach, .suspend, .resume, .prepareToLeave, .leave, .comeBack, .arrive: !isLeaving && !settings.pauses
+        }
+    }
+
     /// Another host asks for a lease: the policy for lost ones is the answer, while there is still time to do it in order.
     mutating func giveWay(stood: Bool) -> [Action] {
-        guard order == nil, !isLeaving else { return [] }
-        return settings.pauses ? pause(for: .order(release: true), stood: stood) : stop(settings.stopSeconds)
+        guard readiness == .ready else { return [] }
+        guard settings.pauses else { return stop(settings.stopSeconds) }
+        return giveUpOrder(.underWay) + pause(for: .order(release: true), stood: stood)
     }
 
     private mutating func pause(for purpose: PausePurpose, stood: Bool) -> [Action] {
@@ -88,23 +120,27 @@ extension Supervision {
     }
 
     /// How long a monitor may take where nothing is urgent.
-    static let monitorAnswerSeconds = 10.0
+    public static let monitorAnswerSeconds = 10.0
 
+    /// What was ordered of the guest's life is done. What is being done to its leases goes on all the same.
     mutating func completeOrder() -> [Action] {
-        defer { order = nil }
-        return order == nil ? [] : [.completeOrder]
+        order?.isOfLeases == true ? [] : answerOrder(.completeOrder)
     }
 
     mutating func refuseOrder(_ refusal: OrderRefusal) -> [Action] {
+        answerOrder(.refuseOrder(refusal))
+    }
+
+    private mutating func answerOrder(_ answer: Action) -> [Action] {
         defer { order = nil }
-        return order == nil ? [] : [.refuseOrder(refusal)]
+        return order == nil ? [] : [.cancelTimer(.orderAnswer), answer]
     }
 
     /// Nobody waits for the order any more, or it can't be done where the guest is by now.
     mutating func giveUpOrder(_ refusal: OrderRefusal) -> [Action] {
         guard let order else { return [] }
         if isWorking { isWorkDisowned = true }
-        var actions: [Action] = [.cancelTimer(.orderAnswer), .cancelTimer(.orderAttempt)]
+        var actions: [Action] = [.cancelTimer(.orderAttempt)]
         switch order {
         case .leave, .arrive: actions.append(.stopAwaiting)
         case .attach, .detach, .suspend, .resume, .prepareToLeave, .comeBack: break
@@ -165,7 +201,7 @@ extension Supervision {
             guard endWork() else { return [.dropTaken] }
             let isFirst = !isLeased
             isLeased = true
-            return [.cancelTimer(.orderAnswer), .keepTaken] + completeOrder()
+            return [.keepTaken] + answerOrder(.completeOrder)
                 + (isFirst ? watchFromNow() : [.lookAtLeases(isUrged: false)])
         case .moreRefused(let refusal, let nowSeconds):
             let look: [Action] = isLeased ? [.lookAtLeases(isUrged: false)] : []
@@ -177,7 +213,7 @@ extension Supervision {
                 areAnyLeft
                 ? [.lookAtLeases(isUrged: false)]
                 : [.cancelTimer(.leaseLook), .cancelTimer(.renewalWarning), .cancelTimer(.renewalFailure)]
-            return watching + (isWanted ? [.cancelTimer(.orderAnswer)] + completeOrder() : [])
+            return watching + (isWanted ? answerOrder(.completeOrder) : [])
         case .timerFired(.orderAttempt):
             guard case .attach(let requests, _) = order else { return [] }
             isWorking = true
@@ -207,7 +243,7 @@ extension Supervision {
             }
         }
         waitingSinceSeconds = nil
-        return [.cancelTimer(.orderAnswer)] + refuseOrder(refusal)
+        return refuseOrder(refusal)
     }
 
     private static let orderPauseSeconds = 0.1

@@ -148,7 +148,7 @@ extension Supervision {
         case (.givingBack, .leasesReleased(let free)):
             if case .loss = purpose { return tryAgain(purpose) }
             state = .paused(Paused(.released, purpose))
-            return [.cancelTimer(.orderAnswer), .announceGivenBack] + (free ? completeOrder() : refuseOrder(.silent))
+            return [.announceGivenBack] + (free ? completeOrder() : refuseOrder(.silent))
         case (.waiting, .timerFired(.nextAttempt)):
             return retake(purpose)
         case (.waiting, .connected):
@@ -175,7 +175,7 @@ extension Supervision {
     }
 
     private mutating func refused(_ failure: LeaseFailure, _ purpose: PausePurpose) -> [Action] {
-        let answer = [.cancelTimer(.orderAnswer)] + refuseOrder(.leases(failure))
+        let answer = refuseOrder(.leases(failure))
         if case .loss = purpose, !failure.tellsOfAnotherHolder { return answer + tryAgain(purpose) }
         let stays = failure.tellsOfAnotherHolder && purpose != .migration && purpose != .arrival
         state = .paused(Paused(stays ? .staying : .released, purpose))
@@ -199,8 +199,7 @@ extension Supervision {
             if order.staysStill || purpose == .migration && stoodBeforeLeaving {
                 isLeaving = false
                 state = .paused(Paused(.held, .order(release: false)))
-                return [.cancelTimer(.orderAnswer), .announcePause(.order(release: false))] + completeOrder()
-                    + watchFromNow()
+                return [.announcePause(.order(release: false))] + completeOrder() + watchFromNow()
             }
         }
         return goOn(purpose) + watchFromNow()
@@ -251,7 +250,7 @@ extension Supervision {
     private mutating func wentOn(_ paused: Paused) -> [Action] {
         state = .running
         if paused.purpose == .migration { isLeaving = false }
-        return [.announceResume, .cancelTimer(.orderAnswer)] + completeOrder() + watchFromNow()
+        return [.announceResume] + completeOrder() + watchFromNow()
     }
 
     // The leases went with it, or are given back already.
@@ -260,7 +259,7 @@ extension Supervision {
         case (.givingBack, .loss), (.taking, .loss): return refuseOrder(.leasesLost) + tryAgain(paused.purpose)
         case (.givingBack, _), (.taking, _):
             state = .paused(Paused(.released, paused.purpose))
-            return [.cancelTimer(.orderAnswer)] + refuseOrder(.leasesLost)
+            return refuseOrder(.leasesLost)
         default: return []
         }
     }

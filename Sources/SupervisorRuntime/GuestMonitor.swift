@@ -92,6 +92,8 @@ final class GuestMonitor {
     var isReadyToReceive = false
     /// Whether it was told to migrate the guest, and hasn't answered.
     var isMigrationAsked: Bool { questions.values.contains(.migrate) }
+    /// Whether it was ever told to let the guest go on, or did so by itself.
+    var mayHaveGoneOn = false
     /// Whether it ran when a migration away from here began.
     var ranBeforeLeaving = true
     /// Whether the lease connection is yet to be handed over.

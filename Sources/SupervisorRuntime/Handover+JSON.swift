@@ -108,7 +108,7 @@ extension Handover.Leases {
             ("leases", .array(leases.map(\.json))), ("state", .string(state.rawValue)),
             ("areAdrift", .bool(areAdrift)), ("lossDetail", .string(lossDetail)),
             ("lockspaces", .array(lockspaces.map(\.json))), ("sinceSeconds", .number(sinceSeconds)),
-            ("isWatchdogOn", .bool(isWatchdogOn)),
+            ("isWatchdogOn", .bool(isWatchdogOn)), ("areAskedFor", .bool(areAskedFor)),
         ])
     }
 
@@ -121,6 +121,7 @@ extension Handover.Leases {
         for one in try fields.objects("lockspaces") { lockspaces.append(try LockspaceState(one)) }
         sinceSeconds = try fields.seconds("sinceSeconds")
         isWatchdogOn = try fields.bool("isWatchdogOn")
+        areAskedFor = try fields.optionalBool("areAskedFor") ?? false
     }
 }
 

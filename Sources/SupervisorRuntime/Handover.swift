@@ -82,6 +82,8 @@ public struct Handover: Sendable, Equatable {
         /// When they were certainly held, in seconds of the monotonic clock.
         public var sinceSeconds: Double
         public var isWatchdogOn: Bool
+        /// Whether another host asks for one, and that is to be looked at.
+        public var areAskedFor: Bool
     }
 
     /// The guest's process, the keeper, and the children that are none of the guest's.

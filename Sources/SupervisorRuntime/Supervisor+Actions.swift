@@ -52,11 +52,9 @@ extension Supervisor {
         case .pauseGuest: pauseGuest()
         case .announcePause(let purpose): announcePause(purpose)
         case .announceGivenBack: announceGivenBack()
-        case .giveLeasesBack, .releaseLeases: releaseLeases()
-        case .retakeLeases(let orNext):
-            worker.perform { [driver, leases] in
-                .taken(Result { () throws(LeaseFailure) in try driver.retake(leases, orNext: orNext) })
-            }
+        case .giveLeasesBack: giveLeasesBack()
+        case .releaseLeases: releaseLeases()
+        case .retakeLeases(let orNext): retakeLeases(orNext: orNext)
         case .expectLeases(let expected):
             leases = expected
             leaseState = .released
@@ -79,6 +77,29 @@ extension Supervisor {
         case .hastenTimer(let timer, let seconds): loop.hasten(.supervision(timer), seconds: seconds)
         case .cancelTimer(let timer): loop.cancel(.supervision(timer))
         case .finish(let outcome, let leasesFree): result = (outcome, leasesFree)
+        }
+    }
+
+    private func giveLeasesBack() {
+        releaseLeases()
+        worker.perform { [plan] in
+            plan.devices?.suspend()
+            return .nothing
+        }
+    }
+
+    private func retakeLeases(orNext: Bool) {
+        let handover = orNext ? .calledOff(uuid: plan.uuid) : isUnused ? .arrival(holder()) : LeaseHandover.none
+        worker.perform { [driver, leases, plan] in
+            .taken(
+                Result { () throws(LeaseFailure) in
+                    let held = try driver.retake(leases, in: handover)
+                    guard let failure = Supervisor.takeDevices(of: plan) else { return held }
+                    plan.devices?.suspend()
+                    if case .arrival(let holder) = handover { driver.recordUnused(holder) }
+                    try? driver.releaseAll()
+                    throw failure
+                })
         }
     }
 
@@ -122,6 +143,8 @@ extension Supervisor {
     private func startGuest() {
         var start = plan.start
         start.leaseSocket = leaseConnection
+        // The devices are taken with the leases, and then by the keeper too.
+        if plan.settings.isIncoming { try? plan.devices?.prepare() }
         start.deviceLocks = plan.devices?.descriptor
         // Beside the start: a slow directory doesn't hold it up, and no call to the daemon is made for it.
         writeRecords()
@@ -167,8 +190,10 @@ extension Supervisor {
     private func releaseLeases() {
         let isLost = leaseState == .lost
         let isReleased = Flag()
+        let unused = isUnused ? holder() : nil
         worker.perform { [driver, leases] in
             if !isLost { driver.removeRecords(leases) }
+            if !isLost, let unused { driver.recordUnused(unused) }
             let result = Result { () throws(LeaseFailure) in try driver.releaseAll() }
             switch result {
             case .success: isReleased.raise()

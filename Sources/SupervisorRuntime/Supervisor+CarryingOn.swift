@@ -86,10 +86,11 @@ extension Supervisor {
     }
 
     /// Lives the rest of the guest's life, and returns how this process is to end.
-    public func carryOn() -> ExitStatus {
+    public func carryOn(from handover: Handover) -> ExitStatus {
         // What others wait for comes first: the looks at the leases, and the monitor of a guest without any.
         perform(supervision.goOn(deadlines))
         openMonitor()
+        if handover.leases.areAskedFor { lookForDemands(.again) }
         if standsWithoutLeases { loop.start(.evidence, seconds: 0) }
         OwnProcess.outlastOthers()
         if !OwnProcess.stayInMemory() { note(.debug, "memory is not locked: RLIMIT_MEMLOCK forbids it") }

@@ -40,16 +40,22 @@ extension Supervisor {
     }
 
     func takeStandstill(_ status: MonitorStatus) {
-        guard isAwaitingStandstill, status.staysStopped else { return }
+        guard isAwaitingStandstill else { return }
+        // A source that somebody has merely stopped has not been migrated.
+        let hasCome = supervision.isLeaving ? status.hasMigratedAway : status.staysStopped
+        guard hasCome else { return }
         stopAwaiting()
         handle(.guestStoodStill)
     }
+
+    /// Whether the guest is the target of a migration that was never let run: what its source remembers still fits its disks.
+    var isUnused: Bool { plan.settings.isIncoming && !monitor.mayHaveGoneOn }
 
     // MARK: - Making one
 
     /// Nil: the answer comes when it is done.
     func migrate(to uri: String, for client: ControlClient?) -> Reply? {
-        guard supervision.isLeaving, supervision.state == .running else {
+        guard supervision.isLeaving, supervision.hasLeasesInPeace else {
             return .error(.wrongState(state: wireState.rawValue))
         }
         guard migration == nil, pendingOrder == nil else { return .error(error(for: .underWay)) }
@@ -78,7 +84,8 @@ extension Supervisor {
             // Nobody is left to bring it to its end: the guest has its leases, and goes on here.
             if migration.isAbandoned { callBack() }
         } else if state.hasFailed {
-            endMigration(.error(.unavailable(why: "the migration \(state.word): \(state.problem ?? "no reason given")")))
+            endMigration(
+                .error(.unavailable(why: "the migration \(state.word): \(state.problem ?? "no reason given")")))
             if migration.isAbandoned { callBack() }
         }
     }

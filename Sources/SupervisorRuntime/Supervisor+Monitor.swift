@@ -155,6 +155,7 @@ extension Supervisor {
 
     // Somebody else let it go on, or it woke.
     private func guestMoved(_ news: MonitorNews) {
+        monitor.mayHaveGoneOn = true
         switch supervision.state {
         case .running: if news == .event(.resumed) { monitor.isGuestRunning = true }
         case .pausing: if monitor.isStopAnswered { stopGuest() }
@@ -311,6 +312,7 @@ extension Supervisor {
         guard monitor.connection?.conversation.isReady == true else { return openMonitor() }
         // One that doesn't read isn't told again and again.
         guard !monitor.questions.values.contains(where: { $0 == .goOn || $0 == .running }) else { return }
+        monitor.mayHaveGoneOn = true
         ask(.cont, .goOn)
         ask(.queryStatus, .running)
     }

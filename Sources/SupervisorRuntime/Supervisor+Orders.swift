@@ -41,6 +41,8 @@ extension Supervisor {
             case .suspend(let release): return give(.suspend(release: release), from: client)
             case .resume: return give(.resume, from: client)
             case .prepareMigrate(let uri):
+                // Later on it stands still as it has been migrated.
+                if !supervision.isLeaving { monitor.ranBeforeLeaving = monitor.isGuestRunning ?? true }
                 let reply = give(.prepareToLeave, .ticket(uri: uri), from: client)
                 leavingFor = uri
                 return reply
@@ -97,7 +99,6 @@ extension Supervisor {
     func completeOrder() {
         guard let pending = pendingOrder else { return }
         pendingOrder = nil
-        if case .prepareToLeave = pending.order { monitor.ranBeforeLeaving = monitor.isGuestRunning ?? true }
         guard let client = pending.client else { return }
         switch pending.kind {
         case .nothing: send(.empty, to: client)
@@ -155,7 +156,8 @@ extension Supervisor {
                 add(lease)
             } else if driver.name == "sanlock" {
                 throw .invalidResource(
-                    resource: path, why: "disks have no leases of their own here (auto_disk_leases is 0); attach its lease")
+                    resource: path,
+                    why: "disks have no leases of their own here (auto_disk_leases is 0); attach its lease")
             }
         }
         return requests
@@ -217,7 +219,9 @@ extension Supervisor {
 
     // Where the leases are is this host's to know; which versions they have the source tells.
     private func expected(_ ticket: WireTicket) throws(ControlError) -> [HeldLease] {
-        func refuse(_ resource: String, _ why: String) -> ControlError { .invalidResource(resource: resource, why: why) }
+        func refuse(_ resource: String, _ why: String) -> ControlError {
+            .invalidResource(resource: resource, why: why)
+        }
         guard ticket.uuid.lowercased() == plan.uuid.lowercased() else {
             throw refuse("the ticket", "it is of guest \(ticket.uuid), and this one is \(plan.uuid)")
         }
@@ -239,7 +243,8 @@ extension Supervisor {
                 throw refuse(subject, "it is \(given.mode.rawValue) at the source, and not here")
             }
             let version = given.version.flatMap { UInt64(exactly: $0) }
-            guard lease.request.mode == .shared || version != nil else {
+            // No lease that anybody has had is of version 0, and for sanlock it means any.
+            guard lease.request.mode == .shared || version ?? 0 > 0 else {
                 throw refuse(subject, "the ticket doesn't tell its lease's version")
             }
             expected.append(

@@ -66,7 +66,7 @@ extension Supervisor {
         return nil
     }
 
-    private var isBusy: Bool { !worker.isIdle || watch.isLooking || !plan.logWriter.isIdle }
+    private var isBusy: Bool { !worker.isIdle || watch.thread?.isIdle == false || !plan.logWriter.isIdle }
 
     func abandonUpgrade() {
         pendingUpgrade?.trial.kill()
@@ -175,7 +175,8 @@ extension Supervisor {
             life: life,
             leases: Handover.Leases(
                 leases: leases, state: leaseState, areAdrift: areLeasesAdrift, lossDetail: lossDetail,
-                lockspaces: lockspaces, sinceSeconds: watch.sinceSeconds, isWatchdogOn: isWatchdogOn),
+                lockspaces: lockspaces, sinceSeconds: watch.sinceSeconds, isWatchdogOn: isWatchdogOn,
+                areAskedFor: loop.isRunning(.demands)),
             processes: Handover.Processes(child: child, keeperPid: keeper.pid, spared: plan.sparedChildren),
             since: since, events: history, lastSequence: lastSequence,
             monitor: Handover.Monitor(

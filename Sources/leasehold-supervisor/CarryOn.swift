@@ -55,12 +55,12 @@ struct CarryOn {
             OwnProcess.shownName = handover.shownName
             try InheritedDescriptors.takeOver(handover.numbers)
             guard let settings else {
-                return try Supervisor(carrying: handover, plan, driver: NopDriver()).carryOn()
+                return try Supervisor(carrying: handover, plan, driver: NopDriver()).carryOn(from: handover)
             }
             let driver = SanlockDriver(
                 settings: settings, notice: NoticeCommand.ofThisProcess, carrying: handover.driver.carried,
                 connection: handover.descriptors.leaseConnection)
-            return try Supervisor(carrying: handover, plan, driver: driver).carryOn()
+            return try Supervisor(carrying: handover, plan, driver: driver).carryOn(from: handover)
         } catch {
             throw Handover.Problem(text: "can't go on with \(handover.name): \(error.message)")
         }

@@ -9,11 +9,12 @@ import SupervisorConnection
 /// that at most one side runs, and which it is is said.
 struct MigrateRun: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "run", abstract: "Do the whole migration: prepare, QEMU's own, out, in, and the end of the source.",
+        commandName: "run",
+        abstract: "Do the whole migration: prepare, QEMU's own, out, in, and the end of the source.",
         discussion: """
-            The target is loaded already, by leasehold run --incoming. Both guests need a monitor (--qmp). Should this command be \
-            killed, the guest goes on at the source, or stands still on both sides; then migrate out and in bring it to its end, or \
-            --cancel goes back.
+            The target is loaded already, by leasehold run --incoming. Both guests need a monitor (--qmp). Should this \
+            command be killed, the guest goes on at the source, or stands still on both sides; then migrate out and in \
+            bring it to its end, or --cancel goes back.
             """)
 
     @Argument(help: "The guest's name or UUID, on the source.") var guest: String
@@ -57,34 +58,48 @@ struct MigrateRun: ParsableCommand {
         guard source.uuid.lowercased() == target.uuid.lowercased() else {
             throw Problem(
                 Problem.notFound,
-                "\(to) is another guest (UUID \(target.uuid), and \(guest) has \(source.uuid)); start it with the same -uuid")
+                "\(to) is another guest (UUID \(target.uuid), and \(guest) has \(source.uuid)); start it with the same -uuid"
+            )
+        }
+        guard source.state == .running || source.state == .paused else {
+            let hint = source.state == .migrating ? "; leasehold migrate out --cancel calls it back" : ""
+            throw Problem(Problem.busy, "\(guest) is \(source.state.rawValue), and can't be migrated\(hint)")
         }
         guard target.state == .incoming else {
-            throw Problem(Problem.busy, "\(to) is \(target.state.rawValue), not incoming; start it with leasehold run --incoming")
+            throw Problem(
+                Problem.busy, "\(to) is \(target.state.rawValue), not incoming; start it with leasehold run --incoming")
         }
         let place = target.command.lastIndex { $0 == "-incoming" || $0 == "--incoming" }
         let incoming = place.flatMap { target.command.indices.contains($0 + 1) ? target.command[$0 + 1] : nil }
         guard let uri = monitorURI ?? incoming, uri != "defer" else {
-            throw Problem(Problem.usage, "the command of \(to) has no -incoming URI; give --qmp-uri, which its QEMU listens on")
+            throw Problem(
+                Problem.usage, "the command of \(to) has no -incoming URI; give --qmp-uri, which its QEMU listens on")
         }
         return uri
     }
 
     // The target first: while it may run, the source must not.
     private func back(_ source: Side, _ target: Side) -> String {
+        let isTargetGone: Bool
         var ends: [String] = []
         do throws(ConnectionError) {
-            _ = try target.order(.completeMigrateIn(ticket: nil, cancel: true), doing: "ending the target of")
-            ends.append("the target is gone")
+            try target.callOff()
+            isTargetGone = true
         } catch {
-            ends.append(error.isOfNobody ? "the target is gone" : "the target: \(error.message)")
+            isTargetGone = target.isGone(by: error)
+            if !isTargetGone { ends.append("the target: \(error.message)") }
         }
+        if isTargetGone { ends.append("the target is gone") }
         do throws(ConnectionError) {
             _ = try source.order(.completeMigrateOut(cancel: true), doing: "calling back")
-            ends.append("it runs on at the source")
+            let isStill = (try? source.status())?.state == .paused
+            ends.append(isStill ? "it stands still at the source, as before" : "it runs on at the source")
         } catch {
-            let text = Problem(takenBetween: error, "it can't go on at the source")?.text ?? error.message
-            ends.append(text)
+            if source.isGone(by: error) {
+                ends.append(isTargetGone ? "so is the source: it runs nowhere" : "the source is gone")
+            } else {
+                ends.append(Problem(takenBetween: error, "it can't go on at the source")?.text ?? error.message)
+            }
         }
         return ends.joined(separator: ", ")
     }
@@ -118,6 +133,30 @@ private struct Side {
         }
     }
 
+    /// Has the target end; also where it is ending by itself.
+    func callOff() throws(ConnectionError) {
+        do throws(ConnectionError) {
+            _ = try order(.completeMigrateIn(ticket: nil, cancel: true), doing: "ending the target of")
+        } catch {
+            guard case .refused(_, .wrongState(let state)) = error, state == WireStatus.State.stopping.rawValue else {
+                throw error
+            }
+            _ = try order(.kill, doing: "ending the target of")
+        }
+    }
+
+    /// Whether an error says that there is no such guest any more. Of a socket that is forwarded from another machine nothing
+    /// but the guest's own word says so.
+    func isGone(by error: ConnectionError) -> Bool {
+        switch error {
+        case .refused(_, .wrongState(let state)):
+            state == WireStatus.State.exited.rawValue || state == WireStatus.State.stopping.rawValue
+        case .noSuchGuest, .gone: !isSocket
+        case .unreachable(_, let error): !isSocket && (error.number == ENOENT || error.number == ECONNREFUSED)
+        case .silent, .notListening, .refused, .unreadable, .unexpected: false
+        }
+    }
+
     private static let startSeconds = 15.0
 
     func status() throws(ConnectionError) -> WireStatus {
@@ -129,18 +168,6 @@ private struct Side {
 extension ReplyMessage {
     /// As it came: the other side reads it.
     fileprivate var ticket: JSON? { try? ticket() }
-}
-
-extension ConnectionError {
-    /// Whether it says that there is no such guest any more.
-    fileprivate var isOfNobody: Bool {
-        switch self {
-        case .noSuchGuest, .gone: true
-        case .unreachable(_, let error): error.number == 2 || error.number == 111
-        case .refused(_, .wrongState(let state)): state == WireStatus.State.exited.rawValue
-        case .silent, .notListening, .refused, .unreadable, .unexpected: false
-        }
-    }
 }
 
 extension Double {

@@ -36,9 +36,13 @@ enum Samples {
         sequence: 3, time: "t", event: .leaseWarning, detail: [.init("lockspace", "ls"), .init("actsInSeconds", "12")])
     static let bareEvent = WireEvent(sequence: 0, time: "t", event: "newerThanUs")
 
+    static let ticket = WireTicket(
+        name: "web1", uuid: "u", uri: "tcp:node2:4444", running: true, disks: [disk], leases: [lease, bareLease])
+    static let bareTicket = WireTicket(name: "web1", uuid: "u", uri: nil, running: false, disks: [], leases: [])
+
     static let values: [any WireValue] = [
         disk, lease, bareLease, lockspace, bareLockspace, holder, bareHolder, exit, bareExit, status, bareStatus, event,
-        bareEvent,
+        bareEvent, ticket, bareTicket,
     ]
 
     static let calls: [Call] = [
@@ -49,6 +53,7 @@ enum Samples {
         .prepareMigrate(uri: "tcp:node2:4444"), .completeMigrateOut(cancel: true),
         .completeMigrateIn(ticket: ["leases": [1, 2]], cancel: false), .completeMigrateIn(ticket: nil, cancel: true),
         .shutdown(timeoutSeconds: 0), .shutdown(timeoutSeconds: nil), .kill, .monitor,
+        .migrate(uri: "tcp:node2:4444"), .upgrade(program: "/usr/bin/leasehold-supervisor"), .upgrade(program: nil),
     ]
 
     static let errors: [ControlError] = [

@@ -128,10 +128,11 @@ final class ControlConnection {
 
     deinit { close(descriptor) }
 
-    /// Sends a call without parameters, `io.leasehold.Supervisor`'s where no interface is named.
-    func send(_ method: String, more: Bool = false) throws {
+    /// Sends a call, `io.leasehold.Supervisor`'s where no interface is named.
+    func send(_ method: String, _ parameters: JSONValue? = nil, more: Bool = false) throws {
         let full = method.contains(".") ? method : "io.leasehold.Supervisor.\(method)"
-        let text = "{\"method\":\"\(full)\"\(more ? ",\"more\":true" : "")}\0"
+        let given = parameters.map { ",\"parameters\":" + String(decoding: $0.data, as: UTF8.self) } ?? ""
+        let text = "{\"method\":\"\(full)\"\(given)\(more ? ",\"more\":true" : "")}\0"
         let sent = Array(text.utf8).withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
         guard sent == text.utf8.count else { throw TestFailure("can't send \(method): errno \(errno)") }
     }
@@ -161,6 +162,13 @@ final class ControlConnection {
             guard size > 0 else { throw TestFailure("\(left) of \(count) replies are missing: errno \(errno)") }
             left -= buffer[..<size].count { $0 == 0 }
         }
+    }
+
+    /// Calls and returns the reply, which may be an error.
+    func ask(_ method: String, _ parameters: JSONValue? = nil) throws -> JSONValue {
+        try send(method, parameters)
+        guard let reply = try receive() else { throw TestFailure("\(method) was not answered") }
+        return reply
     }
 
     /// Calls and returns the reply's parameters.

@@ -43,16 +43,13 @@ import Testing
             try hosts.scratch.start(Program(try Products.cli(), arguments, environment: station.environment))
         }
 
-        /// Every way to look, five times: each answers within 100 ms. (The quickest of the five counts: the machine has
-        /// other things to do.)
+        /// Every way to look.
         func expectQuickAnswers(_ name: String, _ state: String) throws {
             for command in [["status", name, "--json"], ["status", name], ["list"], ["child-pid", name]] {
                 let program = Program(try Products.cli(), command, environment: station.environment)
-                let outcomes = try (0..<5).map { _ in try program.run(timeout: 10).expecting(.exit(0)) }
-                let seconds = outcomes.map(\.seconds)
-                #expect((seconds.min() ?? 9) < 0.1 && (seconds.max() ?? 9) < 1, "\(command), \(state): \(seconds)")
+                let last = try QuickAnswers.expect(program, "\(command), \(state)")
                 if command.contains("--json") {
-                    #expect(try outcomes.last?.json()["state"]?.string == state, "\(outcomes)")
+                    #expect(try last.json()["state"]?.string == state, "\(last)")
                 }
             }
         }

@@ -91,15 +91,14 @@ import Testing
     /// What the daemon runs is the program that it was told at the start, and it tells a supervisor by what that is called.
     @Test func theDaemonsNoticesReachAProgramOfAnotherName() throws {
         let stage = try KillStage.shared()
-        let guest = try stage.start("plain")
+        let guest = try stage.start("plain", options: ["--log-level", "info"])
         let other = stage.hosts.scratch.file("lhs-\(stage.tag)")
         try FileManager.default.copyItem(atPath: try Products.supervisor(), toPath: other)
         try stage.leasehold("upgrade", "guest", "--program", other).expecting(.exit(0))
         let notice = Program(try Products.supervisor(), ["--lease-notice", "\(guest.supervisor.pid)"])
         try notice.run().expecting(.exit(0))
-        // Somebody asks for its lease, and a guest without a monitor is stopped.
-        #expect(try guest.program.wait(timeout: 5) == .signal(SIGTERM))
-        #expect(try stage.exitRecord()["reason"] == "stopped")
+        try guest.program.waitForOutput("there was a notice", in: .errors)
+        try stage.leasehold("kill", "guest").expecting(.exit(0))
         try stage.expectNothingLeft()
     }
 

@@ -99,7 +99,6 @@ import TestSupport
                 ("unknown interface", "InterfaceNotFound", "InterfaceNotFound"),
                 ("unknown method", "MethodNotFound", "VarlinkError"),
                 ("negative timeout", "InvalidParameter", "InvalidParameter"),
-                ("not in this version", "MethodNotImplemented", "MethodNotImplemented"),
             ]
             for (call, name, type) in expected {
                 #expect(told[call]?["error"]?.string == "org.varlink.service.\(name)")
@@ -107,6 +106,8 @@ import TestSupport
             }
             #expect(told["unknown interface"]?["parameters"] == ["interface": "no.such.Interface"])
             #expect(told["negative timeout"]?["parameters"] == ["parameter": "timeoutSeconds"])
+            #expect(told["nothing to resume"]?["error"] == "io.leasehold.Supervisor.WrongState")
+            #expect(told["nothing to resume"]?["parameters"] == ["state": "running"])
             #expect(told["none"] == .null)
             #expect(guest.child.exists && guest.supervisor.isRunning)
         }

@@ -68,7 +68,7 @@ def refusals(path):
         "unknown interface": lambda: client.get_interface("no.such.Interface"),
         "unknown method": lambda: client.handler(nonsense, client.open_connection()).Nonsense(),
         "negative timeout": lambda: guest.Shutdown(-1.0),
-        "not in this version": guest.Resume,
+        "nothing to resume": guest.Resume,
         "none": guest.GetChild,
     }
     return {name: refusal(call) for name, call in calls.items()}

@@ -15,14 +15,22 @@ import Testing
             .leaseConnectionLost, .stopRequested(timeoutSeconds: 1), .interrupted(signal: 2), .killRequested,
             .leasesReleased(free: true), .leasesReleased(free: false), .leasesSeen(deadlines), .lookUrged,
             .leasesLost(endSeconds: 0), .leasesLost(endSeconds: 30), .guestPaused, .pauseFailed, .guestWentOn,
-            .monitorLost, .leasesRefused(LeaseFailure(.wrongVersion, detail: ""), nowSeconds: 1),
-        ] + Timer.allCases.map(Event.timerFired)
+            .monitorLost, .leasesRefused(LeaseFailure(.wrongVersion, detail: ""), nowSeconds: 1), .leasesReachable,
+            .guestStoodStill, .orderAbandoned, .moreTaken, .moreRefused(.notStill, nowSeconds: 1),
+            .someReleased(areAnyLeft: true), .leaseRequested,
+        ] + Timer.allCases.map(Event.timerFired) + orders.map(Event.ordered)
+
+    static let orders: [Order] = [
+        .attach([], waitSeconds: 0), .detach([]), .suspend(release: false), .suspend(release: true), .resume,
+        .prepareToLeave, .leave, .comeBack, .arrive([], goesOn: true), .arrive([], goesOn: false),
+    ]
 
     static let deadlines = LeaseDeadlines(
         nextLookSeconds: 2, warningSeconds: 6, failureSeconds: 9, endSeconds: 43)
 
     /// Every state that some sequence of events leads to, with the sequence.
     static func reachable(_ settings: Supervision.Settings) -> [(guest: Supervision, path: [Event])] {
+        if settings.isIncoming { return ofIncoming }
         if settings.pauses { return ofPausing }
         return settings.daemonizes ? ofDaemonizing : ofPlain
     }
@@ -30,6 +38,7 @@ import Testing
     private static let ofPlain = findAll(settings[0])
     private static let ofDaemonizing = findAll(settings[1])
     private static let ofPausing = findAll(settings[2])
+    private static let ofIncoming = findAll(settings[3])
 
     private static func findAll(_ settings: Supervision.Settings) -> [(guest: Supervision, path: [Event])] {
         var found: [(guest: Supervision, path: [Event])] = [(Supervision(settings: settings), [])]
@@ -55,12 +64,20 @@ import Testing
     static let settings = [
         Supervision.Settings(daemonizes: false, waitSeconds: 0, attemptSeconds: 1),
         Supervision.Settings(daemonizes: true, waitSeconds: 5, attemptSeconds: 1),
-        pausing,
+        pausing, incoming,
     ]
+
+    static var incoming: Supervision.Settings {
+        var settings = pausing
+        settings.pauses = false
+        settings.isIncoming = true
+        return settings
+    }
 
     static var pausing: Supervision.Settings {
         var settings = Supervision.Settings(daemonizes: false, waitSeconds: 0, attemptSeconds: 1)
         settings.pauses = true
+        settings.hasMonitor = true
         settings.firstDeadlines = deadlines
         return settings
     }
@@ -71,7 +88,13 @@ import Testing
             for event in Self.events {
                 var after = guest
                 let actions = after.handle(event)
-                if actions.contains(.giveLeasesBack) { #expect(event == .guestPaused, "after \(path)") }
+                if actions.contains(.giveLeasesBack) {
+                    // What is given back late was never a running guest's.
+                    #expect(event == .guestPaused || event == .leasesTaken, "\(event) after \(path)")
+                    if event == .leasesTaken, case .paused(let paused) = guest.state {
+                        #expect(!paused.hasLeases, "after \(path)")
+                    }
+                }
                 guard actions.contains(.releaseLeases) else { continue }
                 let isProof =
                     switch event {
@@ -83,25 +106,74 @@ import Testing
         }
     }
 
-    @Test func guestThatStandsStillGoesOnOnlyByItsLeases() {
-        for (guest, path) in Self.reachable(Self.pausing) {
+    @Test(arguments: [pausing, incoming])
+    func guestThatStandsStillGoesOnOnlyByItsLeases(_ settings: Supervision.Settings) {
+        for (guest, path) in Self.reachable(settings) {
             for event in Self.events {
                 var after = guest
                 let actions = after.handle(event)
-                if actions.contains(.resumeGuest), guest.state != .paused(.goingOn) {
-                    #expect(event == .leasesTaken && guest.state == .paused(.taking), "\(event) after \(path)")
+                if actions.contains(.resumeGuest), case .paused(let before) = guest.state, !before.hasLeases {
+                    #expect(event == .leasesTaken && before.step == .taking, "\(event) after \(path)")
                 }
-                if actions.contains(.retakeLeases) {
-                    #expect(after.state == .paused(.taking), "\(event) after \(path)")
+                guard actions.contains(where: { if case .retakeLeases = $0 { true } else { false } }) else { continue }
+                guard case .paused(let now) = after.state else {
+                    Issue.record("\(event) after \(path)")
+                    continue
                 }
+                #expect(now.step == .taking, "\(event) after \(path)")
             }
+        }
+    }
+
+    /// Whoever gives an order hears of it, whatever becomes of the guest, and once.
+    @Test(arguments: settings)
+    func everyOrderIsAnsweredOnce(_ settings: Supervision.Settings) {
+        for (guest, path) in Self.reachable(settings) {
+            for event in Self.events {
+                var after = guest
+                let actions = after.handle(event)
+                let answers = actions.count { action in
+                    switch action {
+                    case .completeOrder, .refuseOrder: true
+                    default: false
+                    }
+                }
+                var owed = guest.order == nil ? 0 : 1
+                if case .ordered = event { owed += 1 }
+                let waiting = after.order == nil ? 0 : 1
+                #expect(answers + waiting == owed, "\(answers) answers on \(event) after \(path)")
+            }
+        }
+    }
+
+    /// An order that nobody answers ends by time, or waits for a migration's end and ends with its caller.
+    @Test(arguments: settings)
+    func everyOrderHasALimit(_ settings: Supervision.Settings) {
+        for (guest, path) in Self.reachable(settings) where guest.order != nil {
+            var after = guest
+            _ = after.handle(.timerFired(.orderAnswer))
+            #expect(after.order == nil, "after \(path)")
+        }
+    }
+
+    /// Late leases of an order that was given up are no guest's.
+    @Test(arguments: settings)
+    func whatAnOrderBringsLateIsGivenBack(_ settings: Supervision.Settings) {
+        for (guest, path) in Self.reachable(settings) where guest.isWorkDisowned || guest.order == nil {
+            if case .finished = guest.state { continue }
+            var after = guest
+            #expect(after.handle(.moreTaken).contains(.dropTaken), "after \(path)")
+            guard case .paused(let paused) = guest.state, paused.step == .taking else { continue }
+            if case .loss = paused.purpose { continue }
+            after = guest
+            #expect(after.handle(.leasesTaken).contains(.giveLeasesBack), "after \(path)")
         }
     }
 
     /// Without its leases it may be paused or dying, and nothing else.
     @Test func guestThatGoesOnWithoutItsLeasesIsKilled() {
         for (guest, path) in Self.reachable(Self.pausing) {
-            guard case .paused(let step) = guest.state, step != .goingOn else { continue }
+            guard case .paused(let paused) = guest.state, !paused.hasLeases else { continue }
             for event in [Event.guestWentOn, .timerFired(.monitor)] {
                 var after = guest
                 #expect(after.handle(event).contains(.killGuest), "\(event) after \(path)")
@@ -119,7 +191,9 @@ import Testing
             for event in Self.events {
                 var after = guest
                 if after.handle(event).contains(.startGuest) {
-                    #expect(event == .leasesTaken, "started on \(event) after \(path)")
+                    // The target of a migration is loaded only.
+                    let isGranted = event == .leasesTaken || event == .leasesReachable
+                    #expect(isGranted, "started on \(event) after \(path)")
                 }
             }
         }
@@ -133,10 +207,11 @@ import Testing
             switch guest.state {
             case .starting:
                 #expect(actions.contains(.killGuest), "after \(path)")
-            case .running, .paused(.goingOn):
+            case _ where guest.hasItsLeases:
                 let answer: Action = settings.pauses ? .pauseGuest : .killGuest
                 #expect(actions.contains(answer), "after \(path)")
                 if settings.pauses { #expect(actions.contains(.startTimer(.pause, seconds: 0.55)), "after \(path)") }
+            case .running: Issue.record("running without leases after \(path)")
             case .pausing:
                 #expect(actions.contains(.hastenTimer(.pause, seconds: 0.55)), "after \(path)")
             case .paused:
@@ -163,14 +238,14 @@ import Testing
             var after = guest
             let actions = after.handle(.leasesLost(endSeconds: 30))
             switch guest.state {
-            case .running, .paused(.goingOn):
+            case _ where guest.hasItsLeases:
                 let limit: Action =
                     settings.pauses ? .startTimer(.pause, seconds: 15) : .startTimer(.stop, seconds: 30)
                 #expect(actions.contains(limit), "after \(path)")
                 #expect(actions.contains(settings.pauses ? .pauseGuest : .askGuestToStop), "after \(path)")
             case .stopping(let stopping):
                 #expect(stopping.isKilling || actions.contains(.hastenTimer(.stop, seconds: 30)), "after \(path)")
-            case .acquiring, .starting, .pausing, .paused, .rescuing, .releasing, .finished: break
+            case .acquiring, .starting, .running, .pausing, .paused, .rescuing, .releasing, .finished: break
             }
         }
     }
@@ -210,7 +285,13 @@ import Testing
             guard case .finished = guest.state else { continue }
             for event in Self.events {
                 var after = guest
-                #expect(after.handle(event).isEmpty && after == guest, "\(event) after \(path)")
+                let actions = after.handle(event)
+                if case .ordered = event {
+                    #expect(actions == [.refuseOrder(.ended)], "after \(path)")
+                } else {
+                    #expect(actions.isEmpty, "\(event) after \(path)")
+                }
+                #expect(after == guest, "\(event) after \(path)")
             }
         }
     }
@@ -236,15 +317,38 @@ import Testing
                 case .pausing:
                     if case .pausing = guest.state { continue }
                     #expect(timers.contains(.pause), "\(event) after \(path)")
-                case .paused(.waiting): #expect(timers.contains(.nextAttempt), "\(event) after \(path)")
-                case .paused(.goingOn): #expect(timers.contains(.resume), "\(event) after \(path)")
+                case .paused(let paused):
+                    let isLoss = if case .loss = paused.purpose { true } else { false }
+                    switch paused.step {
+                    case .waiting where isLoss && after.order == nil:
+                        #expect(timers.contains(.nextAttempt), "\(event) after \(path)")
+                    case .waiting, .taking, .givingBack:
+                        let isLimited = isLoss || after.order == nil || timers.contains(.orderAnswer)
+                        #expect(isLimited || guest.order != nil, "\(event) after \(path)")
+                    case .goingOn: #expect(timers.contains(.resume), "\(event) after \(path)")
+                    case .held, .released, .staying: break
+                    }
                 case .running:
-                    if settings.firstDeadlines != nil {
+                    if settings.firstDeadlines != nil, case .pausing = guest.state {
+                        // Its migration can't be finished; the leases are watched as before.
+                    } else if settings.firstDeadlines != nil {
                         #expect(timers.contains(.renewalFailure), "\(event) after \(path)")
                     }
-                case .paused, .acquiring, .starting, .finished: break
+                case .acquiring, .starting, .finished: break
                 }
             }
+        }
+    }
+}
+
+extension Supervision {
+    /// Whether it holds its leases and could write at any moment.
+    fileprivate var hasItsLeases: Bool {
+        switch state {
+        case .running: true
+        case .pausing(let pausing): if case .loss = pausing.purpose { false } else { true }
+        case .paused(let paused): paused.hasLeases
+        case .acquiring, .starting, .stopping, .rescuing, .releasing, .finished: false
         }
     }
 }

@@ -61,14 +61,14 @@ import Testing
             ])
         #expect(
             guest.handle(.guestPaused) == [
-                .cancelTimer(.pause), .letKeeperWait(seconds: nil), .announcePause,
+                .cancelTimer(.pause), .letKeeperWait(seconds: nil), .announcePause(.loss(goesOn: true)),
                 .startTimer(.nextAttempt, seconds: 0.2),
             ])
         #expect(guest.handle(.timerFired(.nextAttempt)) == [.connect])
         let none = LeaseFailure(.daemonUnreachable, detail: "")
         #expect(guest.handle(.leasesRefused(none, nowSeconds: 0)) == [.startTimer(.nextAttempt, seconds: 1)])
         #expect(guest.handle(.timerFired(.nextAttempt)) == [.connect])
-        #expect(guest.handle(.connected) == [.retakeLeases])
+        #expect(guest.handle(.connected) == [.retakeLeases(orNext: false)])
         let taken = guest.handle(.leasesTaken)
         #expect(taken.prefix(2) == [.resumeGuest, .startTimer(.resume, seconds: 2)])
         // Held again, they are watched again, whether or not the guest is known to go on.
@@ -87,12 +87,13 @@ import Testing
             guest.handle(.leasesLost(endSeconds: 34)) == [
                 .pauseGuest, .startTimer(.pause, seconds: 17), .announceLeaseLoss,
             ])
-        #expect(guest.handle(.guestPaused) == [.cancelTimer(.pause), .announcePause, .giveLeasesBack])
+        #expect(
+            guest.handle(.guestPaused) == [.cancelTimer(.pause), .announcePause(.loss(goesOn: true)), .giveLeasesBack])
         #expect(guest.handle(.leasesReleased(free: false)) == [.startTimer(.nextAttempt, seconds: 1)])
-        #expect(guest.handle(.timerFired(.nextAttempt)) == [.retakeLeases])
+        #expect(guest.handle(.timerFired(.nextAttempt)) == [.retakeLeases(orNext: false)])
         let gone = LeaseFailure(.lockspaceGone, detail: "")
         #expect(guest.handle(.leasesRefused(gone, nowSeconds: 0)) == [.startTimer(.nextAttempt, seconds: 1)])
-        #expect(guest.state == .paused(.waiting))
+        #expect(guest.state == .paused(Paused(.waiting, .loss(goesOn: true))))
     }
 
     @Test func guestWhoseLeaseAnotherHadStaysStopped() {
@@ -137,7 +138,7 @@ import Testing
         _ = guest.handle(.connected)
         _ = guest.handle(.leasesTaken)
         #expect(guest.handle(.timerFired(.renewalFailure)).contains(.pauseGuest))
-        #expect(guest.state == .pausing(Pausing(stopSeconds: 0)))
+        #expect(guest.state == .pausing(Pausing(.loss(goesOn: true))))
     }
 
     @Test func othersWhoShareALeaseAreNoReasonToStay() {
@@ -150,7 +151,7 @@ import Testing
         _ = guest.handle(.connected)
         let failure = LeaseFailure(.heldElsewhere, request: shared, detail: "")
         _ = guest.handle(.leasesRefused(failure, nowSeconds: 0))
-        #expect(guest.state == .paused(.waiting))
+        #expect(guest.state == .paused(Paused(.waiting, .loss(goesOn: true))))
     }
 
     @Test func monitorHasASecondToComeBack() {

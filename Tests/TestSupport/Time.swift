@@ -18,7 +18,7 @@ public func pause(milliseconds: Double) {
     usleep(UInt32(milliseconds * 1000))
 }
 
-/// Waits until `condition` holds, looking every `milliseconds`. Blocks the calling thread.
+/// Waits until `condition` holds, looking every `milliseconds`. Blocks the calling thread. Time is what a `FairClock` counts.
 ///
 /// - Returns: how long it took, in seconds.
 /// - Throws: `TestFailure` after `seconds`; whatever `condition` throws.
@@ -27,13 +27,13 @@ public func eventually(
     within seconds: Double, every milliseconds: Double = 2, _ what: @autoclosure () -> String = "the condition",
     file: String = #fileID, line: Int = #line, condition: () throws -> Bool
 ) throws -> Double {
-    let start = monotonicNanoseconds()
+    var clock = FairClock()
     while true {
-        if try condition() { return secondsSince(start) }
-        if secondsSince(start) > seconds {
-            throw TestFailure("\(what()) did not come true within \(seconds) s (\(file):\(line))")
+        if try condition() { return clock.seconds }
+        if clock.seconds > seconds {
+            throw TestFailure("\(what()) did not come true within \(seconds) s (\(file):\(line); \(clock))")
         }
-        pause(milliseconds: milliseconds)
+        clock.pause(milliseconds: milliseconds)
     }
 }
 

@@ -47,20 +47,28 @@ public struct WriterGuest: Sendable {
     ///
     /// - Parameters:
     ///   - qmpSocket: where it serves QMP.
+    ///   - report: where it tells what it sees, where that isn't `report`: each side of a migration has its own.
     ///   - more: further arguments, at the end.
-    public func command(qmpSocket: String? = nil, more: [String] = []) -> [String] {
+    public func command(qmpSocket: String? = nil, report: String? = nil, more: [String] = []) -> [String] {
         var command = [
             "qemu-system-x86_64", "-machine", "pc", "-accel", "tcg", "-m", "16", "-nodefaults", "-display", "none",
             "-drive", "file=\(bootDisk),format=raw,if=virtio,readonly=on",
             "-drive", "file=\(disk),format=raw,if=virtio,cache=directsync,file.locking=off",
-            "-debugcon", "file:\(report)",
+            "-debugcon", "file:\(report ?? self.report)",
         ]
         if let qmpSocket { command += ["-qmp", "unix:\(qmpSocket),server=on,wait=off"] }
         return command + more
     }
 
     /// When it saw another's writing.
-    public var sightings: [Sighting] {
+    public var sightings: [Sighting] { sightings(in: report).filter { $0.identity != identity } }
+
+    /// When it saw a number that it had not written itself, under its own identity: one like it has run beside it, as the two
+    /// sides of a migration may.
+    public func doubles(in report: String) -> [Sighting] { sightings(in: report).filter { $0.identity == identity } }
+
+    /// What it told in a report of its own or of another run of it.
+    public func sightings(in report: String) -> [Sighting] {
         let text = String(decoding: FileManager.default.contents(atPath: report) ?? Data(), as: UTF8.self)
         return text.split(separator: "\n").compactMap { line in
             let words = line.split(separator: " ")
@@ -79,11 +87,11 @@ public struct WriterGuest: Sendable {
     /// Assembled from `writer.s`, up to its last instruction or text.
     private static let code = """
         eb2e0000010000009c2e0000000000001000010000800000010000000000000010000200008000000000000000000000fa31c08ed88ec08e
-        d0bc007cfcb034e643a1087ce64088e0e64066833e047c01750566ff06287cbe127de88500fbf4b442be107ce87400724e66813e00804c48
-        5731752866a10480663b06047c741dbe1b7de8670066a10880be217de85d0066a10c7cbe267de85300e8710066ff060c7cbf0080e81f00bf
-        0082e81900b443be207ce8260073a6660fb6c4be2c7de82b00e84900eb9766b84c48573166ab66a1047c66ab66a10c7c66abc330c0b281cd
-        13c3ac84c07404e6e9ebf7c36650e8f1ff6658b9080066c1c0046650240f04303c3976020427e6e96658e2eac3b00ae6e9c3737461727465
-        640a007365657320002061742000206f776e20006572726f722000
+        d0bc007cfcb034e643a1087ce64088e0e64066833e047c01750566ff06287cbe217de89400fbf4b442be107ce88300725d66813e00804c48
+        5731753766a10480663b06047c750f668b0e0c7c67e324663b0e0880741dbe2a7de8670066a10880be307de85d0066a10c7cbe357de85300
+        e8710066ff060c7cbf0080e81f00bf0082e81900b443be207ce826007397660fb6c4be3b7de82b00e84900eb8866b84c48573166ab66a104
+        7c66ab66a10c7c66abc330c0b281cd13c3ac84c07404e6e9ebf7c36650e8f1ff6658b9080066c1c0046650240f04303c3976020427e6e966
+        58e2eac3b00ae6e9c3737461727465640a007365657320002061742000206f776e20006572726f722000
         """
 
     /// The 512 bytes for this guest.

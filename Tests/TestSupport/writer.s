@@ -1,8 +1,9 @@
 # The boot sector of the guest that writes (WriterGuest.swift holds its bytes). 16-bit, run by the BIOS at 0000:7c00.
 #
 # Many times a second it reads sector 1 of the second disk, tells on the debug console (port 0xe9) where the last who
-# wrote there was another, and writes its own identity and a number that grows there. The same write reaches the sector
-# before it (identity 2) or behind it (identity 1), which is that guest's alone: so no write of one hides the other's.
+# wrote there was another, or was one like itself that runs beside it: then the number is not the one that it wrote last. It
+# writes its own identity and a number that grows there. The same write reaches the sector before it (identity 2) or behind it
+# (identity 1), which is that guest's alone: so no write of one hides the other's.
 #
 # A sector that was written: "LHW1", identity, number; each 4 bytes, the numbers least byte first.
 #
@@ -67,7 +68,12 @@ again:
     jne write
     mov eax, [buffer + 4]
     cmp eax, [identity]
+    jne tell
+    mov ecx, [number]
+    jecxz write                         # at its start
+    cmp ecx, [buffer + 8]
     je write
+tell:
     mov si, offset sees
     call print_number
     mov eax, [buffer + 8]

@@ -1,0 +1,247 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Disks that come and go while a real QEMU runs.
+@Suite(.serialized) struct HotplugTests {
+    private func with(_ body: (TwoHosts, Station, Station) throws -> Void) throws {
+        let hosts = try TwoHosts.shared
+        let scratch = try Scratch()
+        defer { scratch.remove() }
+        try body(
+            hosts, try Station(on: hosts.first, of: hosts, scratch), try Station(on: hosts.second, of: hosts, scratch))
+    }
+
+    /// Runs a guest of an instant on a disk, and says how that went.
+    private func attempt(_ disk: String, on station: Station, _ options: [String] = []) throws -> Outcome {
+        try station.supervised(
+            ["--name", "other", "--no-auto-disks", "--disk", disk] + options, try Probe.command("exit", "0")
+        ).run(timeout: 20)
+    }
+
+    @Test func aDiskIsTheGuestsBeforeItIsPluggedInAndUntilItIsGone() throws {
+        try with { hosts, here, there in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let disk = try hosts.disk()
+            let attached = try guest.leasehold("attach-disk", disk, "--json").expecting(.exit(0)).json()
+            #expect(attached[0]?["disk"]?.string == disk && attached[0]?["state"] == "held")
+            #expect(try attempt(disk, on: there).status == .exit(75))
+            try guest.plug(disk, as: "b")
+
+            // The guest has it: nobody takes the lease away.
+            let refused = try guest.leasehold("detach-disk", disk)
+            expectOneLine(refused, code: 75, naming: [disk, "node b", "unplug"])
+            try guest.unplugDevice("b")
+            expectOneLine(try guest.leasehold("detach-disk", disk), code: 75, naming: ["node b"])
+            #expect(try attempt(disk, on: there).status == .exit(75))
+            #expect(try guest.disks()[disk] == "exclusive")
+
+            try guest.monitor.execute("blockdev-del", ["node-name": "b"])
+            try guest.leasehold("detach-disk", disk).expecting(.exit(0))
+            #expect(try attempt(disk, on: there).status == .exit(0))
+            #expect(try guest.disks() == [guest.disk: "exclusive"])
+            try guest.waitUntilWriting()
+            expectOneLine(try guest.leasehold("detach-disk", disk), code: 66, naming: [disk, "no lease"])
+            let stop = try guest.leasehold("stop")
+            #expect(stop.succeeded, "\(stop)")
+        }
+    }
+
+    @Test func aBusyDiskIsRefusedByNameAndTheGuestIsUnharmed() throws {
+        try with { hosts, here, there in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let (free, busy) = (try hosts.disk(), try hosts.disk())
+            let holder = try there.start(["--no-auto-disks", "--disk", busy], named: "db7")
+            try holder.waitUntilRecorded(busy)
+            let version = try guest.version()
+            let refused = try guest.leasehold("attach-disk", busy)
+            expectOneLine(refused, code: 75, naming: [busy, "db7", "host2"])
+            // Of several all or none.
+            let both = try ControlConnection("\(here.runDirectory)/guests/guest/control").ask(
+                "Acquire",
+                [
+                    "disks": [
+                        ["path": .string(free), "mode": "exclusive"], ["path": .string(busy), "mode": "exclusive"],
+                    ]
+                ])
+            #expect(both["error"]?.string == "io.leasehold.Supervisor.Busy")
+            #expect(both["parameters"]?["disk"]?.string == busy)
+            #expect(both["parameters"]?["holder"]?["guest"]?.string == "db7")
+            #expect(try attempt(free, on: there).status == .exit(0))
+            #expect(try guest.disks() == [guest.disk: "exclusive"])
+            #expect(try guest.version() == version)
+            try guest.waitUntilWriting()
+
+            // One that gets free is had by who waits.
+            let waiting = try here.scratch.start(
+                Program(
+                    try Products.cli(), ["attach-disk", "guest", busy, "--wait", "20s"], environment: here.environment))
+            pause(milliseconds: 400)
+            #expect(waiting.isRunning)
+            holder.running.signal(SIGKILL)
+            #expect(try waiting.wait(timeout: 15) == .exit(0), "\(waiting.errors)")
+            #expect(try guest.disks()[busy] == "exclusive")
+            #expect(try guest.leasehold("kill").succeeded)
+        }
+    }
+
+    /// Whoever waits and goes away leaves no lease.
+    @Test func anAbandonedAttemptTakesNothing() throws {
+        try with { hosts, here, there in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let busy = try hosts.disk()
+            let holder = try there.start(["--no-auto-disks", "--disk", busy], named: "db7")
+            try holder.waitUntilRecorded(busy)
+            let waiting = try here.scratch.start(
+                Program(
+                    try Products.cli(), ["attach-disk", "guest", busy, "--wait", "60s"], environment: here.environment))
+            pause(milliseconds: 300)
+            expectOneLine(try guest.leasehold("suspend"), code: 69, naming: ["under way"])
+            waiting.signal(SIGINT)
+            _ = try waiting.wait(timeout: 5)
+            holder.running.signal(SIGKILL)
+            _ = try holder.running.wait(timeout: 5)
+            try eventually(within: 10) { try attempt(busy, on: there).status == .exit(0) }
+            pause(milliseconds: 500)
+            #expect(try guest.disks() == [guest.disk: "exclusive"])
+            #expect(try guest.leasehold("suspend").succeeded)
+            #expect(try guest.leasehold("kill").succeeded)
+        }
+    }
+
+    @Test func aLeaseIsSharedAndTakenBackAlone() throws {
+        try with { hosts, here, there in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let version = try guest.version()
+            #expect(try attempt(guest.disk, on: there, ["--shared-disk", guest.disk]).status == .exit(75))
+            try guest.leasehold("attach-disk", guest.disk, "--shared").expecting(.exit(0))
+            #expect(try guest.disks() == [guest.disk: "shared"])
+            let other = try there.start(["--no-auto-disks", "--shared-disk", guest.disk], named: "other")
+            let refused = try guest.leasehold("attach-disk", guest.disk)
+            #expect(refused.status == .exit(75), "\(refused)")
+            #expect(try guest.disks() == [guest.disk: "shared"])
+            try other.stop()
+            try eventually(within: 10) { try guest.leasehold("attach-disk", guest.disk).succeeded }
+            #expect(try guest.disks() == [guest.disk: "exclusive"])
+            #expect(try guest.version() > version)
+            #expect(try attempt(guest.disk, on: there).status == .exit(75))
+            // Nothing of it is taken for a loss.
+            pause(milliseconds: 4500)
+            try guest.waitUntilWriting()
+            #expect(try guest.leasehold("kill").succeeded)
+        }
+    }
+
+    @Test func moreThanEightDisksComeAndGo() throws {
+        try with { hosts, here, there in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let disks = try (0..<20).map { _ in try hosts.disk() }
+            let control = try ControlConnection("\(here.runDirectory)/guests/guest/control")
+            let list = JSONValue.array(disks.map { ["path": .string($0), "mode": "exclusive"] })
+            let taken = try control.ask("Acquire", ["disks": list])
+            #expect(taken["parameters"]?["acquired"]?.array?.count == 20, "\(taken)")
+            #expect(try attempt(disks[19], on: there).status == .exit(75))
+            pause(milliseconds: 2500)
+            let gone = try control.ask("Release", ["disks": .array(disks.map(JSONValue.string))])
+            #expect(gone["error"] == nil, "\(gone)")
+            #expect(try attempt(disks[19], on: there).status == .exit(0))
+            pause(milliseconds: 2500)
+            try guest.waitUntilWriting()
+            #expect(try guest.leasehold("kill").succeeded)
+        }
+    }
+
+    /// A snapshot: the guest goes over to a new image, and the old one becomes its backing file.
+    @Test func anImageIsChangedUnderLeasesAllTheWhile() throws {
+        try with { hosts, here, there in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let (first, overlay) = (try hosts.disk(), try hosts.disk())
+            try guest.leasehold("attach-disk", first).expecting(.exit(0))
+            try guest.plug(first, as: "b")
+            // A command that fails leaves all as it was.
+            let failed = try guest.leasehold("change-disk", first, overlay, "--", "sh", "-c", "exit 9")
+            #expect(failed.status == .exit(9), "\(failed)")
+            #expect(try guest.disks() == [guest.disk: "exclusive", first: "exclusive"])
+            // One that does nothing leaves QEMU on the old image.
+            expectOneLine(
+                try guest.leasehold("change-disk", first, overlay, "--", "true"), code: 75, naming: [first, "node b"])
+            #expect(try guest.disks() == [guest.disk: "exclusive", first: "exclusive"])
+
+            let script = try here.scratch.write(snapshotScript, to: "snapshot.py")
+            let changed = try guest.leasehold(
+                "change-disk", first, overlay, "--", "python3", script, guest.spareSocket, "b", overlay)
+            #expect(changed.succeeded, "\(changed)")
+            #expect(try guest.disks() == [guest.disk: "exclusive", overlay: "exclusive"])
+            #expect(try attempt(overlay, on: there).status == .exit(75))
+            #expect(try attempt(first, on: there).status == .exit(0))
+            #expect(try guest.leasehold("kill").succeeded)
+        }
+    }
+
+    private let snapshotScript = """
+        import json, socket, sys
+        path, node, overlay = sys.argv[1:]
+        monitor = socket.socket(socket.AF_UNIX)
+        monitor.connect(path)
+        lines = monitor.makefile("rw")
+        lines.readline()
+        def execute(command, arguments):
+            lines.write(json.dumps({"execute": command, "arguments": arguments}) + "\\n")
+            lines.flush()
+            while True:
+                answer = json.loads(lines.readline())
+                if "error" in answer: sys.exit(answer["error"]["desc"])
+                if "return" in answer: return
+        execute("qmp_capabilities", {})
+        execute("blockdev-snapshot-sync", {
+            "node-name": node, "snapshot-file": overlay, "snapshot-node-name": "overlay", "format": "qcow2"})
+
+        """
+
+    @Test func explicitLeasesComeAndGo() throws {
+        try with { hosts, here, there in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let disk = try hosts.disk()
+            try hosts.formatLease(disk)
+            let lease = try hosts.leaseText(disk)
+            try guest.leasehold("attach-lease", lease).expecting(.exit(0))
+            #expect(try attempt(disk, on: there).status == .exit(75))
+            try guest.leasehold("detach-lease", lease).expecting(.exit(0))
+            #expect(try attempt(disk, on: there).status == .exit(0))
+            expectOneLine(try guest.leasehold("detach-lease", lease), code: 66, naming: ["no lease"])
+            expectOneLine(try guest.leasehold("attach-lease", "nonsense"), code: 66, naming: ["nonsense", "LOCKSPACE"])
+            expectOneLine(
+                try guest.leasehold("attach-lease", "\(lease):7"), code: 66, naming: ["where only SH"])
+            #expect(try guest.leasehold("kill").succeeded)
+        }
+    }
+
+    /// A guest that started without any lease is watched from its first one.
+    @Test func theFirstLeaseOfAGuestIsWatched() throws {
+        try withTwoHosts { hosts in
+            let scratch = try Scratch()
+            defer { scratch.remove() }
+            let here = try Station(on: hosts.first, of: hosts, scratch)
+            let guest = try here.start(["--no-auto-disks"], try Probe.command("sleep", "60"))
+            let disk = try hosts.disk()
+            try here.leasehold("attach-disk", "guest", disk).expecting(.exit(0))
+            pause(milliseconds: 2500)
+            let status = try guest.status()
+            #expect(status["lockspaces"]?[0]?["name"]?.string == TwoHosts.lockspace)
+            hosts.first.daemon.kill()
+            #expect(try guest.running.wait(timeout: 1.5) == .exit(74))
+        }
+    }
+
+    @Test func withoutAnyLeaseLeftNothingIsLost() throws {
+        try with { hosts, here, _ in
+            let disk = try hosts.disk()
+            let guest = try here.start(["--no-auto-disks", "--disk", disk], try Probe.command("sleep", "60"))
+            try here.leasehold("detach-disk", "guest", disk).expecting(.exit(0))
+            pause(milliseconds: 16_000)
+            #expect(guest.running.isRunning)
+            #expect(try guest.status()["state"] == "running")
+            try guest.stop()
+        }
+    }
+}

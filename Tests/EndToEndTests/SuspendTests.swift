@@ -1,0 +1,187 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Guests that stand still by order, with their leases and without.
+@Suite(.serialized) struct SuspendTests {
+    private func with(_ body: (TwoHosts, Station, Station) throws -> Void) throws {
+        let hosts = try TwoHosts.shared
+        let scratch = try Scratch()
+        defer { scratch.remove() }
+        try body(
+            hosts, try Station(on: hosts.first, of: hosts, scratch), try Station(on: hosts.second, of: hosts, scratch))
+    }
+
+    private func attempt(_ disk: String, on station: Station) throws -> Outcome {
+        try station.supervised(
+            ["--name", "other", "--no-auto-disks", "--disk", disk], try Probe.command("exit", "0")
+        ).run(timeout: 20)
+    }
+
+    @Test func aSuspendedGuestKeepsItsLeasesAndGoesOn() throws {
+        try with { hosts, here, there in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let version = try guest.version()
+            try guest.leasehold("suspend").expecting(.exit(0))
+            #expect(try guest.status()["state"] == "paused")
+            #expect(try guest.monitor.status() == "paused")
+            #expect(try guest.isStill())
+            #expect(try attempt(guest.disk, on: there).status == .exit(75))
+            // Again is no error.
+            try guest.leasehold("suspend").expecting(.exit(0))
+            try guest.leasehold("resume").expecting(.exit(0))
+            #expect(try guest.status()["state"] == "running")
+            try guest.waitUntilWriting()
+            #expect(try guest.version() == version)
+            expectOneLine(try guest.leasehold("resume"), code: 75, naming: ["running"])
+            #expect(try guest.leasehold("stop").succeeded)
+        }
+    }
+
+    @Test func aSuspendedGuestMayBeLetGoOnByItsManager() throws {
+        try with { hosts, here, _ in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            try guest.leasehold("suspend").expecting(.exit(0))
+            try guest.monitor.execute("cont")
+            try eventually(within: 5) { try guest.status()["state"] == "running" }
+            // And one that its manager has stopped is suspended, and resumed.
+            try guest.monitor.execute("stop")
+            try guest.leasehold("suspend", "--release").expecting(.exit(0))
+            try guest.leasehold("resume").expecting(.exit(0))
+            try guest.waitUntilWriting()
+            #expect(try guest.leasehold("kill").succeeded)
+        }
+    }
+
+    @Test func leasesThatNobodyHadInBetweenAreTakenAgain() throws {
+        try with { hosts, here, _ in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let version = try guest.version()
+            for round in 1...3 {
+                try guest.leasehold("suspend", "--release").expecting(.exit(0))
+                #expect(try guest.status()["state"] == "paused")
+                #expect(try guest.status()["leases"]?[0]?["state"] == "released")
+                #expect(try hosts.holders(of: guest.disk).isEmpty)
+                #expect(try guest.isStill())
+                try guest.leasehold("resume").expecting(.exit(0))
+                #expect(try guest.version() == version + round)
+                try guest.waitUntilWriting()
+            }
+            #expect(try guest.leasehold("stop").succeeded)
+        }
+    }
+
+    /// libvirt's plugin resumes here.
+    @Test func aGuestWhoseLeaseAnotherHostHadInBetweenStaysStopped() throws {
+        try with { hosts, here, there in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            try guest.leasehold("suspend", "--release").expecting(.exit(0))
+            #expect(try attempt(guest.disk, on: there).status == .exit(0))
+            for _ in 1...2 {
+                let refused = try guest.leasehold("resume")
+                expectOneLine(refused, code: 75, naming: [guest.disk, "host2", "host id 2", "stays stopped", "kill"])
+            }
+            #expect(try guest.status()["state"] == "paused")
+            #expect(try guest.isStill())
+            #expect(try hosts.holders(of: guest.disk).isEmpty)
+            let told = guest.running.errors
+            #expect(told.contains("host host2 (host id 2) had it since"), "\(told)")
+            #expect(try guest.leasehold("kill").succeeded)
+        }
+    }
+
+    @Test func aGuestWhoseLeaseSomebodyHasStaysStoppedAndNamesHim() throws {
+        try with { hosts, here, there in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            try guest.leasehold("suspend", "--release").expecting(.exit(0))
+            let holder = try there.start(["--no-auto-disks", "--disk", guest.disk], named: "db7")
+            try holder.waitUntilRecorded(guest.disk)
+            let refused = try guest.leasehold("resume")
+            expectOneLine(refused, code: 75, naming: [guest.disk, "db7", "host2"])
+            #expect(try guest.isStill())
+            #expect(try hosts.holders(of: guest.disk).map(\.host.id) == [2])
+            // It ends without a word to its disk.
+            #expect(try guest.leasehold("stop").succeeded)
+            #expect(try here.leasehold("wait", "guest", "--json").expecting(.exit(0)).json()["signal"] == 9)
+            try holder.stop()
+        }
+    }
+
+    /// A guest without its leases that goes on all the same is killed before others could mind.
+    @Test func aGuestWithoutItsLeasesThatIsLetGoOnIsKilled() throws {
+        try with { hosts, here, _ in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            try guest.leasehold("suspend", "--release").expecting(.exit(0))
+            _ = try? guest.monitor.execute("cont", timeout: 1)
+            #expect(try guest.running.wait(timeout: 3) == .exit(74))
+        }
+    }
+
+    @Test func sharedLeasesAreTakenAgainUncheckedAndThatIsSaid() throws {
+        try with { hosts, here, there in
+            let disk = try hosts.disk()
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk(), options: ["--shared-disk", disk])
+            try guest.leasehold("suspend", "--release").expecting(.exit(0))
+            let other = try there.supervised(
+                ["--name", "other", "--no-auto-disks", "--shared-disk", disk], try Probe.command("exit", "0"))
+            #expect(try other.run(timeout: 20).status == .exit(0))
+            try guest.leasehold("resume").expecting(.exit(0))
+            #expect(guest.running.errors.contains("unchecked=1"), "\(guest.running.errors)")
+            #expect(try guest.leasehold("kill").succeeded)
+        }
+    }
+
+    @Test func withoutAMonitorItIsRefused() throws {
+        try with { hosts, here, _ in
+            let guest = try here.start(["--no-auto-disks", "--disk", try hosts.disk()])
+            expectOneLine(try here.leasehold("suspend", "guest"), code: 69, naming: ["--qmp"])
+            expectOneLine(try here.leasehold("suspend", "nobody"), code: 66, naming: ["nobody"])
+            #expect(try guest.status()["state"] == "running")
+            try guest.stop()
+        }
+    }
+
+    /// The daemon dies while the guest stands still by order, with its leases: by the policy `pause` it stays so, and has them
+    /// again when the daemon is back.
+    @Test func aSuspendedGuestSurvivesItsDaemonByThePolicy() throws {
+        try withTwoHosts { hosts in
+            let scratch = try Scratch()
+            defer { scratch.remove() }
+            let here = try Station(on: hosts.first, of: hosts, scratch)
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk(), options: ["--on-lease-loss", "pause"])
+            let released = try EmulatorGuest(on: here, disk: try hosts.disk(), named: "released")
+            try guest.leasehold("suspend").expecting(.exit(0))
+            try released.leasehold("suspend", "--release").expecting(.exit(0))
+            let version = try guest.version()
+            hosts.first.daemon.kill()
+            pause(milliseconds: 1500)
+            #expect(guest.running.isRunning && released.running.isRunning)
+            expectOneLine(try released.leasehold("resume"), code: 69)
+            try hosts.first.daemon.restart()
+            try eventually(within: 30) { try guest.status()["leases"]?[0]?["state"] == "held" }
+            #expect(try guest.version() == version + 1)
+            pause(milliseconds: 500)
+            #expect(try guest.status()["state"] == "paused")
+            #expect(try guest.isStill())
+            try guest.leasehold("resume").expecting(.exit(0))
+            try guest.waitUntilWriting()
+            try released.leasehold("resume").expecting(.exit(0))
+            try released.waitUntilWriting()
+            #expect(try guest.leasehold("kill").succeeded)
+            #expect(try released.leasehold("kill").succeeded)
+        }
+    }
+
+    /// The same by the policy `poweroff`: nobody knows whose the disk will be.
+    @Test func aSuspendedGuestEndsWithItsDaemonWhereThatIsThePolicy() throws {
+        try withTwoHosts { hosts in
+            let scratch = try Scratch()
+            defer { scratch.remove() }
+            let here = try Station(on: hosts.first, of: hosts, scratch)
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            try guest.leasehold("suspend").expecting(.exit(0))
+            hosts.first.daemon.kill()
+            #expect(try guest.running.wait(timeout: 2) == .exit(74))
+        }
+    }
+}

@@ -65,6 +65,20 @@ public protocol LeaseDriver: Sendable {
 
     /// Whether a watchdog resets this host when it can no longer be told to let go of its leases.
     func isWatchdogOn() -> Bool
+
+    /// What another program needs to go on with the leases in this process, beside the connection. While no call is under way.
+    func carried() -> CarriedLeases
+}
+
+/// What a driver knows of its process's leases, for the program that the process becomes.
+public struct CarriedLeases: Equatable, Sendable {
+    /// What the lease manager may hold for the process.
+    public var asked: [LeaseRequest] = []
+    /// Leases that were given back under another version than the one they were taken with, and under which.
+    public var raised: [HeldLease] = []
+
+    /// Nothing.
+    public init() {}
 }
 
 /// What taking leases again has to do with a migration.
@@ -151,4 +165,7 @@ public struct NopDriver: LeaseDriver {
 
     /// It is not.
     public func isWatchdogOn() -> Bool { false }
+
+    /// Nothing.
+    public func carried() -> CarriedLeases { CarriedLeases() }
 }

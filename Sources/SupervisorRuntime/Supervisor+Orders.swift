@@ -90,6 +90,7 @@ extension Supervisor {
     func forgetOrder(of client: ControlClient) {
         departures.removeAll { $0 === client }
         if migration?.client === client { abandonMigration() }
+        if pendingUpgrade?.client === client { abandonUpgrade() }
         guard let pending = pendingOrder, pending.client === client else { return }
         pending.client = nil
         handle(.orderAbandoned)

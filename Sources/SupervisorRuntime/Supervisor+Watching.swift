@@ -112,7 +112,8 @@ extension Supervisor {
         return lockspace
     }
 
-    private var deadlines: LeaseDeadlines? {
+    /// By the last look.
+    var deadlines: LeaseDeadlines? {
         let now = Clock.monotonicSeconds()
         let all = lockspaces.map { $0.deadlines(now: now) }
         return all.dropFirst().reduce(all.first) { $0?.earliest($1) }

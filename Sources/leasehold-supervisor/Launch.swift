@@ -2,7 +2,6 @@ import EmulatorCommandLine
 import Glibc
 import GuestDirectory
 import Leases
-import Logging
 import Platform
 import SanlockLeases
 import Supervision
@@ -85,6 +84,7 @@ struct Launch {
         plan.notifySocket = Environment.variable("NOTIFY_SOCKET")
         plan.warnings = warnings
         plan.sparedChildren = OwnProcess.children()
+        plan.driverSettings = options.driver == .sanlock ? sanlock.json : .null
         if front != nil, options.logFile == nil { plan.logOnceDetached = makeLog(name, descriptor: nil) }
 
         // The name, then the life.
@@ -157,7 +157,7 @@ struct Launch {
         }
     }
 
-    private func openLog(_ name: GuestName) throws(Refusal) -> Logger {
+    private func openLog(_ name: GuestName) throws(Refusal) -> LogTarget {
         guard let path = options.logFile else { return makeLog(name, descriptor: 2) }
         do throws(SystemError) {
             let file = try Files.open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK, mode: 0o640)
@@ -167,9 +167,9 @@ struct Launch {
         }
     }
 
-    private func makeLog(_ name: GuestName, descriptor: Int32?) -> Logger {
-        let target = LogTarget(
-            descriptor: descriptor, isJSON: options.logsJSON, guest: name.text, writer: logWriter)
-        return Logger(label: "leasehold") { _ in SupervisorLog(target: target, level: options.logLevel) }
+    private func makeLog(_ name: GuestName, descriptor: Int32?) -> LogTarget {
+        LogTarget(
+            descriptor: descriptor, isJSON: options.logsJSON, level: options.logLevel, guest: name.text,
+            writer: logWriter)
     }
 }

@@ -3,11 +3,19 @@ import Platform
 import Supervision
 
 if let status = NoticeCommand.run(Array(CommandLine.arguments.dropFirst())) { exit(status) }
+if let carryOn = CarryOn(Array(CommandLine.arguments.dropFirst())) { end(carryOn.live()) }
 
 // What the caller set, and its descriptors, come first: later nobody could tell them from ours.
 let caller = Caller.takeOver()
 InheritedDescriptors.plugStandardStreams()
 let callerDescriptors = InheritedDescriptors.numbers()
+
+func end(_ status: ExitStatus) -> Never {
+    switch status {
+    case .code(let code): exit(code)
+    case .signal(let signal): OwnProcess.die(of: signal)
+    }
+}
 
 // The one line of a start that can't be tried goes to standard error, and to the ready descriptor where there is one.
 func fail(_ code: Int32, _ text: String, readyDescriptor: Int32? = nil) -> Never {
@@ -26,10 +34,7 @@ do throws(SupervisorOptions.Problem) {
         exit(0)
     }
     do throws(Refusal) {
-        switch try Launch(options: options, caller: caller, callerDescriptors: callerDescriptors).live() {
-        case .code(let code): exit(code)
-        case .signal(let signal): OwnProcess.die(of: signal)
-        }
+        end(try Launch(options: options, caller: caller, callerDescriptors: callerDescriptors).live())
     } catch {
         fail(error.code, error.text, readyDescriptor: options.readyDescriptor)
     }

@@ -14,7 +14,7 @@ struct Leasehold: ParsableCommand {
         subcommands: [
             Run.self, List.self, Status.self, ChildPid.self, Wait.self, Stop.self, Kill.self, Events.self,
             AttachDisk.self, DetachDisk.self, AttachLease.self, DetachLease.self, ChangeDisk.self, Suspend.self,
-            Resume.self, Migrate.self, RequestCommand.self, Doctor.self, Metrics.self, LeaseCommand.self,
+            Resume.self, Migrate.self, RequestCommand.self, Upgrade.self, Doctor.self, Metrics.self, LeaseCommand.self,
             LockspaceCommand.self, SupervisorCommand.self,
         ])
 

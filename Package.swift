@@ -6,6 +6,8 @@ let package = Package(
     products: [
         .executable(name: "leasehold", targets: ["leasehold"]),
         .executable(name: "leasehold-supervisor", targets: ["leasehold-supervisor"]),
+        .library(name: "LockManager", targets: ["LockManager"]),
+        .library(name: "DomainLock", targets: ["DomainLock"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -45,6 +47,13 @@ let package = Package(
                 "ControlProtocol", "GuestDirectory", "Leases", "Platform", "QEMUMonitor", "Supervision",
                 .product(name: "Logging", package: "swift-log"),
             ]),
+        .target(
+            name: "LockManager",
+            dependencies: [
+                "ControlProtocol", "GuestDirectory", "HostConfiguration", "Leases", "Platform", "SanlockLeases",
+                "SupervisorConnection",
+            ]),
+        .target(name: "DomainLock", dependencies: ["LockManager", "Platform"]),
         .executableTarget(
             name: "leasehold-supervisor",
             dependencies: [
@@ -62,9 +71,15 @@ let package = Package(
 
         .target(name: "TestSupport", path: "Tests/TestSupport", exclude: ["writer.s"]),
         .executableTarget(name: "ProbeGuest", path: "Tests/ProbeGuest"),
+        .executableTarget(
+            name: "ManagingProgram", dependencies: ["DomainLock", "LockManager"], path: "Tests/ManagingProgram"),
+        .executableTarget(
+            name: "lock-manager-sample", dependencies: ["LockManager"], path: "docs/samples/lock-manager"),
+        .executableTarget(
+            name: "domain-lock-sample", dependencies: ["DomainLock", "LockManager"], path: "docs/samples/domain-lock"),
         .testTarget(name: "EmulatorCommandLineTests", dependencies: ["EmulatorCommandLine"]),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
-        .testTarget(name: "ControlProtocolTests", dependencies: ["ControlProtocol"]),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "TestSupport"]),
+        .testTarget(name: "ControlProtocolTests", dependencies: ["ControlProtocol", "TestSupport"]),
         .testTarget(name: "SupervisionTests", dependencies: ["Supervision", "Leases"]),
         .testTarget(name: "LeasesTests", dependencies: ["Leases"]),
         .testTarget(name: "DiskNamesTests", dependencies: ["DiskNames", "Platform", "TestSupport"]),
@@ -73,6 +88,14 @@ let package = Package(
         .testTarget(
             name: "HostChecksTests", dependencies: ["ControlProtocol", "HostChecks", "Platform", "SanlockLeases"]),
         .testTarget(name: "PlatformTests", dependencies: ["Platform", "TestSupport"]),
+        .testTarget(
+            name: "LockManagerTests", dependencies: ["LockManager", "ProbeGuest", "TestSupport"]),
+        .testTarget(
+            name: "DomainLockTests",
+            dependencies: [
+                "ControlProtocol", "DomainLock", "LockManager", "ManagingProgram", "ProbeGuest", "TestSupport",
+                "domain-lock-sample", "lock-manager-sample",
+            ]),
         .testTarget(name: "QEMUMonitorTests", dependencies: ["QEMUMonitor", "ControlProtocol", "TestSupport"]),
         .testTarget(name: "SanlockLeasesTests", dependencies: ["Leases", "SanlockLeases", "TestSupport"]),
         .testTarget(

@@ -1,59 +1,59 @@
 /// The fields of one object, read by name and type.
-struct WireFields {
-    let object: JSON.Object
+package struct WireFields {
+    package let object: JSON.Object
 
-    init(_ json: JSON) throws(WireError) {
+    package init(_ json: JSON) throws(WireError) {
         guard case .object(let object) = json else { throw WireError(field: "", expected: "an object") }
         self.object = object
     }
 
-    init(_ object: JSON.Object) {
+    package init(_ object: JSON.Object) {
         self.object = object
     }
 
     /// Refuses keys beyond these, for what a caller asks of us.
-    func allowOnly(_ known: [String]) throws(WireError) {
+    package func allowOnly(_ known: [String]) throws(WireError) {
         for member in object.members where !known.contains(where: { $0.hasSameBytes(as: member.key) }) {
             throw WireError(field: member.key, expected: "no such field")
         }
     }
 
     /// The value of a field, nil where it is null or left out.
-    func optional(_ name: String) -> JSON? {
+    package func optional(_ name: String) -> JSON? {
         let value = object[name]
         return value == .null ? nil : value
     }
 
-    func optionalObject(_ name: String) throws(WireError) -> JSON.Object? {
+    package func optionalObject(_ name: String) throws(WireError) -> JSON.Object? {
         guard let value = optional(name) else { return nil }
         guard case .object(let object) = value else { throw WireError(field: name, expected: "an object") }
         return object
     }
 
-    func optionalString(_ name: String) throws(WireError) -> String? {
+    package func optionalString(_ name: String) throws(WireError) -> String? {
         guard let value = optional(name) else { return nil }
         guard case .string(let string) = value else { throw WireError(field: name, expected: "a string") }
         return string
     }
 
-    func string(_ name: String) throws(WireError) -> String {
+    package func string(_ name: String) throws(WireError) -> String {
         guard let string = try optionalString(name) else { throw WireError(field: name, expected: "a string") }
         return string
     }
 
-    func optionalBool(_ name: String) throws(WireError) -> Bool? {
+    package func optionalBool(_ name: String) throws(WireError) -> Bool? {
         guard let value = optional(name) else { return nil }
         guard case .bool(let bool) = value else { throw WireError(field: name, expected: "true or false") }
         return bool
     }
 
-    func bool(_ name: String) throws(WireError) -> Bool {
+    package func bool(_ name: String) throws(WireError) -> Bool {
         guard let bool = try optionalBool(name) else { throw WireError(field: name, expected: "true or false") }
         return bool
     }
 
     /// Of any integer type, so that one that doesn't fit is refused here and not met by a trap later.
-    func optionalInteger<Integer: FixedWidthInteger>(
+    package func optionalInteger<Integer: FixedWidthInteger>(
         _ name: String, from lowest: Integer = 0
     ) throws(WireError) -> Integer? {
         guard let value = optional(name) else { return nil }
@@ -64,14 +64,14 @@ struct WireFields {
         return integer
     }
 
-    func integer<Integer: FixedWidthInteger>(_ name: String, from lowest: Integer = 0) throws(WireError) -> Integer {
+    package func integer<Integer: FixedWidthInteger>(_ name: String, from lowest: Integer = 0) throws(WireError) -> Integer {
         guard let integer: Integer = try optionalInteger(name, from: lowest) else {
             throw WireError(field: name, expected: "an integer from \(lowest) to \(Integer.max)")
         }
         return integer
     }
 
-    func optionalNumber(_ name: String) throws(WireError) -> Double? {
+    package func optionalNumber(_ name: String) throws(WireError) -> Double? {
         guard let value = optional(name) else { return nil }
         guard let number = value.doubleValue, number.isFinite else {
             throw WireError(field: name, expected: "a number")
@@ -79,7 +79,7 @@ struct WireFields {
         return number
     }
 
-    func choice<Choice: RawRepresentable & CaseIterable>(
+    package func choice<Choice: RawRepresentable & CaseIterable>(
         _ name: String, _ type: Choice.Type
     ) throws(WireError) -> Choice where Choice.RawValue == String {
         guard let choice = Choice(rawValue: try string(name)) else {
@@ -88,23 +88,23 @@ struct WireFields {
         return choice
     }
 
-    func optionalValue<Value: WireValue>(_ name: String, _ type: Value.Type) throws(WireError) -> Value? {
+    package func optionalValue<Value: WireValue>(_ name: String, _ type: Value.Type) throws(WireError) -> Value? {
         guard let value = optional(name) else { return nil }
         do { return try Value(json: value) } catch { throw error.inside(name) }
     }
 
-    func value<Value: WireValue>(_ name: String, _ type: Value.Type) throws(WireError) -> Value {
+    package func value<Value: WireValue>(_ name: String, _ type: Value.Type) throws(WireError) -> Value {
         guard let value = try optionalValue(name, type) else { throw WireError(field: name, expected: "an object") }
         return value
     }
 
-    func optionalArray(_ name: String) throws(WireError) -> [JSON]? {
+    package func optionalArray(_ name: String) throws(WireError) -> [JSON]? {
         guard let value = optional(name) else { return nil }
         guard case .array(let elements) = value else { throw WireError(field: name, expected: "an array") }
         return elements
     }
 
-    func optionalStrings(_ name: String) throws(WireError) -> [String]? {
+    package func optionalStrings(_ name: String) throws(WireError) -> [String]? {
         guard let elements = try optionalArray(name) else { return nil }
         var strings: [String] = []
         for (index, element) in elements.enumerated() {
@@ -116,12 +116,12 @@ struct WireFields {
         return strings
     }
 
-    func strings(_ name: String) throws(WireError) -> [String] {
+    package func strings(_ name: String) throws(WireError) -> [String] {
         guard let strings = try optionalStrings(name) else { throw WireError(field: name, expected: "an array") }
         return strings
     }
 
-    func values<Value: WireValue>(_ name: String, _ type: Value.Type) throws(WireError) -> [Value] {
+    package func values<Value: WireValue>(_ name: String, _ type: Value.Type) throws(WireError) -> [Value] {
         guard let elements = try optionalArray(name) else { throw WireError(field: name, expected: "an array") }
         var values: [Value] = []
         for (index, element) in elements.enumerated() {
@@ -133,7 +133,7 @@ struct WireFields {
 
 extension JSON.Object {
     /// Makes an object of fields known to differ, without those that are nil.
-    init(fields: [(String, JSON?)]) {
+    package init(fields: [(String, JSON?)]) {
         var members: [Member] = []
         members.reserveCapacity(fields.count)
         for (key, value) in fields {
@@ -144,7 +144,7 @@ extension JSON.Object {
 }
 
 extension JSON {
-    static func array(_ values: [some WireValue]) -> JSON { .array(values.map(\.json)) }
+    package static func array(_ values: [some WireValue]) -> JSON { .array(values.map(\.json)) }
 
-    static func array(_ values: [String]) -> JSON { .array(values.map(JSON.string)) }
+    package static func array(_ values: [String]) -> JSON { .array(values.map(JSON.string)) }
 }

@@ -23,6 +23,17 @@ public struct DeviceLocks: ~Copyable, Sendable {
         locks = try RangeLock(on: "\(runDirectory)/devices")
     }
 
+    /// Goes on with locks that this process took as another program.
+    ///
+    /// - Parameter exclusive: `exclusiveOffsets` of then.
+    public init(adopting file: consuming Descriptor, in runDirectory: String, exclusive: [Int64]) {
+        locks = RangeLock(adopting: file, on: "\(runDirectory)/devices")
+        self.exclusive = Set(exclusive)
+    }
+
+    /// The bytes that are locked exclusively.
+    public var exclusiveOffsets: [Int64] { exclusive.sorted() }
+
     /// Whether what is locked is what others will lock: the last one to leave may have removed the file meanwhile.
     public var isInPlace: Bool { locks.isInPlace }
 

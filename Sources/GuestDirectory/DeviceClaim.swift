@@ -45,6 +45,39 @@ public final class DeviceClaim: Sendable {
         self.directory = directory
     }
 
+    /// Goes on with a claim that this process made as another program.
+    ///
+    /// - Parameters:
+    ///   - carried: `carried` of then.
+    ///   - file: what was `descriptor`; nil: there was none.
+    public init(_ carried: Carried, adopting file: Int32?, in directory: RunDirectory) {
+        disks = Mutex(carried.disks)
+        self.directory = directory
+        guard let file else { return }
+        locks.withLock {
+            $0 = DeviceLocks(adopting: Descriptor(adopting: file), in: directory.path, exclusive: carried.exclusive)
+        }
+    }
+
+    /// What a claim is made of, beside its descriptor.
+    public struct Carried: Equatable, Sendable {
+        /// The disks.
+        public var disks: [Disk]
+        /// The bytes that are locked exclusively.
+        public var exclusive: [Int64]
+
+        /// States both.
+        public init(disks: [Disk], exclusive: [Int64]) {
+            self.disks = disks
+            self.exclusive = exclusive
+        }
+    }
+
+    /// What another program needs to go on with the claim.
+    public var carried: Carried {
+        Carried(disks: disks.withLock { $0 }, exclusive: locks.withLock { $0?.exclusiveOffsets ?? [] })
+    }
+
     /// The descriptor that the claim lives by, to be kept open while anything of the guest lives.
     public var descriptor: Int32? { locks.withLock { $0?.number } }
 

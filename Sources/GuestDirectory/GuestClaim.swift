@@ -32,6 +32,19 @@ public struct GuestClaim: ~Copyable {
         self.ended = ended
     }
 
+    /// Goes on with a name that this process took as another program.
+    ///
+    /// - Parameter lock: what was `lockNumber`.
+    public init(_ name: GuestName, in directory: RunDirectory, adopting lock: consuming Descriptor) {
+        self.lock = LifeLock(adopting: lock)
+        section = directory.guests
+        paths = directory.guest(name)
+        ended = nil
+    }
+
+    /// The descriptor that the claim lives by. Borrowed.
+    public var lockNumber: Int32 { lock.number }
+
     private static func take(
         _ paths: GuestPaths, in directory: RunDirectory, ending ended: inout Leftover?
     ) throws(Failure) -> LifeLock {

@@ -20,6 +20,11 @@ public struct RunDirectory: Equatable, Sendable {
         self.path = path
     }
 
+    /// The one at this path.
+    public init(at path: String) {
+        self.path = path
+    }
+
     /// The directories of guests, one below another.
     public var guests: String { "\(path)/guests" }
     /// The directory of exit records.

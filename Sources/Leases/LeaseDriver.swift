@@ -1,6 +1,7 @@
 /// Where leases come from. The supervisor knows no more than this of sanlock.
 ///
-/// Every call may block without limit and is made on a worker thread, never on the event loop; one at a time, but for `look`.
+/// Every call may block without limit and is made on a worker thread, never on the event loop; one at a time, but for
+/// `look` and `demands`.
 public protocol LeaseDriver: Sendable {
     /// The driver's name, as `--driver` has it.
     var name: String { get }
@@ -57,8 +58,27 @@ public protocol LeaseDriver: Sendable {
     /// - Parameter isUrged: whether there is reason to think that a lockspace has failed: then the daemon is asked that too.
     func look(at leases: [HeldLease], isUrged: Bool) -> LeaseSight
 
+    /// What other hosts ask of the holder of these leases: that it give them up. Beside the other calls, as `look`.
+    ///
+    /// - Throws: that a lease can't be read; then nobody can say.
+    func demands(on leases: [HeldLease]) throws(LeaseFailure) -> [LeaseDemand]
+
     /// Whether a watchdog resets this host when it can no longer be told to let go of its leases.
     func isWatchdogOn() -> Bool
+
+    /// What another program needs to go on with the leases in this process, beside the connection. While no call is under way.
+    func carried() -> CarriedLeases
+}
+
+/// What a driver knows of its process's leases, for the program that the process becomes.
+public struct CarriedLeases: Equatable, Sendable {
+    /// What the lease manager may hold for the process.
+    public var asked: [LeaseRequest] = []
+    /// Leases that were given back under another version than the one they were taken with, and under which.
+    public var raised: [HeldLease] = []
+
+    /// Nothing.
+    public init() {}
 }
 
 /// What taking leases again has to do with a migration.
@@ -140,6 +160,12 @@ public struct NopDriver: LeaseDriver {
     /// There is nothing to see.
     public func look(at leases: [HeldLease], isUrged: Bool) -> LeaseSight { LeaseSight(lockspaces: [], loss: nil) }
 
+    /// There is nothing to ask for.
+    public func demands(on leases: [HeldLease]) throws(LeaseFailure) -> [LeaseDemand] { [] }
+
     /// It is not.
     public func isWatchdogOn() -> Bool { false }
+
+    /// Nothing.
+    public func carried() -> CarriedLeases { CarriedLeases() }
 }

@@ -14,6 +14,9 @@ public struct Caller: Sendable {
         Caller(state: leasehold_caller_take())
     }
 
+    /// A caller who set nothing: that of a guest which runs already, and gets nothing back any more.
+    public static var none: Caller { Caller(state: leasehold_caller()) }
+
     /// Whether the caller ignores a signal.
     public func ignores(_ signal: Int32) -> Bool {
         state.ignored & (1 << UInt64(signal - 1)) != 0
@@ -44,10 +47,34 @@ public struct StringVector: @unchecked Sendable {
         self.init(kept)
     }
 
+    /// These strings.
+    public init(_ strings: [String]) {
+        self.init(strings.map { strdup($0) })
+    }
+
+    /// This process's arguments but for the first ones.
+    public init(argumentsWithoutFirst count: Int) {
+        self.init(lastArguments: max(0, Int(CommandLine.argc) - count))
+    }
+
     /// Becomes a program, which gets its path and these strings as arguments. Returns only with errno set.
     public func execute(_ path: String) {
         let arguments = StringVector([strdup(path)] + (0..<count).map { pointer[$0] })
         execv(path, arguments.pointer)
+    }
+
+    /// Lends a list of further strings and all of these behind them.
+    func withFront<Result>(
+        _ front: [String], _ body: (UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>) -> Result
+    ) -> Result {
+        let copies = front.map { strdup($0) }
+        defer { for copy in copies { free(copy) } }
+        let all = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: copies.count + count + 1)
+        defer { all.deallocate() }
+        for (index, string) in copies.enumerated() { (all + index).initialize(to: string) }
+        for index in 0..<count { (all + copies.count + index).initialize(to: pointer[index]) }
+        (all + copies.count + count).initialize(to: nil)
+        return body(all)
     }
 
     /// Strings in front of the others but their first.

@@ -1,5 +1,6 @@
 import CLibcap
 import CPlatform
+import Glibc
 
 /// What of the superuser's power is left to the supervisor once the guest runs.
 public enum Capabilities {
@@ -28,5 +29,25 @@ public enum Capabilities {
             }
         }
         try checked("cap_set_proc") { cap_set_proc(set) }
+    }
+
+    /// Has exec leave the calling thread what it has of these, or not. Root's own exec gives them all.
+    ///
+    /// Source: `man 7 capabilities`, ambient ones.
+    static func passOverExec(_ passes: Bool) {
+        guard geteuid() != 0, let set = cap_get_proc() else { return }
+        defer { cap_free(UnsafeMutableRawPointer(set)) }
+        cap_reset_ambient()
+        cap_clear_flag(set, CAP_INHERITABLE)
+        var held: [cap_value_t] = []
+        for capability in supervisor + [CAP_SYS_PTRACE] where passes {
+            var value = cap_value_t(capability)
+            var state = CAP_CLEAR
+            guard cap_get_flag(set, value, CAP_PERMITTED, &state) == 0, state == CAP_SET else { continue }
+            cap_set_flag(set, CAP_INHERITABLE, 1, &value, CAP_SET)
+            held.append(value)
+        }
+        guard cap_set_proc(set) == 0 else { return }
+        for value in held { cap_set_ambient(value, CAP_SET) }
     }
 }

@@ -26,6 +26,14 @@ public struct LifeLock: ~Copyable {
         file = opened
     }
 
+    /// Goes on with a lock that this process took as another program.
+    public init(adopting file: consuming Descriptor) {
+        self.file = file
+    }
+
+    /// The descriptor that the lock lives by. Borrowed.
+    public var number: Int32 { file.number }
+
     /// The pid of the process that holds the lock, as it wrote it; nil where nobody does, or there is no such file.
     /// 0: it has not written it yet.
     public static func holder(of path: String) -> Int32? {

@@ -28,6 +28,15 @@ public enum Files {
         public var changedSeconds: Double { Double(status.st_ctim.tv_sec) + Double(status.st_ctim.tv_nsec) / 1e9 }
     }
 
+    /// What tells a file from its next version under the same name: `DEVICE:INODE:SIZE:SECONDS.NANOSECONDS` of the last
+    /// write.
+    public static func version(of path: String) throws(SystemError) -> String {
+        var status = stat()
+        try checked("stat", on: path) { stat(path, &status) }
+        let written = status.st_mtim
+        return "\(status.st_dev):\(status.st_ino):\(status.st_size):\(written.tv_sec).\(written.tv_nsec)"
+    }
+
     /// Looks at a path, following symbolic links; nil where nothing is.
     public static func kind(of path: String) throws(SystemError) -> Kind? {
         var status = stat()
@@ -267,6 +276,11 @@ public enum Files {
     /// Whether this process may write and search the directory. Source: `man 2 access`.
     public static func isWritableDirectory(_ path: String) -> Bool {
         access(path, W_OK | X_OK) == 0
+    }
+
+    /// Whether this process may execute what is at a path.
+    public static func isExecutable(_ path: String) -> Bool {
+        access(path, X_OK) == 0
     }
 
     /// Writes a file's first bytes past every cache and through to its storage; a multiple of 4096.

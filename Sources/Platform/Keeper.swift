@@ -79,6 +79,12 @@ public final class Keeper {
         reports = Descriptor(adopting: socket)
     }
 
+    /// Goes on with a keeper that this process forked as another program.
+    public init(pid: Int32, adopting reports: consuming Descriptor) {
+        self.pid = pid
+        self.reports = reports
+    }
+
     /// The next report that waits. Nil: none now. `.end` is the end of the stream.
     public enum Next: Equatable {
         case report(KeeperReport)

@@ -35,6 +35,12 @@ public struct RangeLock: ~Copyable, Sendable {
         file = opened
     }
 
+    /// Goes on with locks that this process took as another program.
+    public init(adopting file: consuming Descriptor, on path: String) {
+        self.file = file
+        self.path = path
+    }
+
     /// Locks one byte, unless a conflicting lock is held elsewhere. A byte that is locked here already changes its kind,
     /// or keeps it where false is returned.
     ///

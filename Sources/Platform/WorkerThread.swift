@@ -8,6 +8,8 @@ public final class WorkerThread<Result: Sendable>: Sendable {
     private struct Queue: Sendable {
         var jobs: [@Sendable () -> Result] = []
         var results: [Result] = []
+        /// Jobs whose results were not taken yet.
+        var undone = 0
     }
 
     private let queue = Mutex(Queue())
@@ -41,15 +43,24 @@ public final class WorkerThread<Result: Sendable>: Sendable {
 
     /// Has a job done on the thread.
     public func perform(_ job: @escaping @Sendable () -> Result) {
-        queue.withLock { $0.jobs.append(job) }
+        queue.withLock { queue in
+            queue.jobs.append(job)
+            queue.undone += 1
+        }
         wanted.signal()
     }
+
+    /// Whether there is nothing to do, and no result that was not taken.
+    public var isIdle: Bool { queue.withLock { $0.undone == 0 } }
 
     /// The results that have come since the last look.
     public func takeResults() -> [Result] {
         wakeup.clear()
         return queue.withLock { queue in
-            defer { queue.results = [] }
+            defer {
+                queue.undone -= queue.results.count
+                queue.results = []
+            }
             return queue.results
         }
     }

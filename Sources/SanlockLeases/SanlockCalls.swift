@@ -87,6 +87,16 @@ enum SanlockCalls {
             arguments.withPointers { sanlock_convert(-1, pid, UInt32(SANLK_CONVERT_OWNER_NOWAIT), $0[0]) })
     }
 
+    /// Writes into a lease that its holder give it up, and has the holder's daemon told, by and by.
+    ///
+    /// - Parameter version: what the asker would hold it under: one more than the holder does.
+    static func demand(_ resource: LeaseResource, version: UInt64, _ mode: LeaseDemand.Mode) throws(SanlockCode) {
+        let request = LeaseRequest(disk: nil, resource: resource, mode: .exclusive)
+        let arguments = ResourceArguments([HeldLease(request: request, version: version)])
+        let force = mode == .force ? SANLK_REQ_FORCE : SANLK_REQ_GRACEFUL
+        try check(arguments.withPointers { sanlock_request(0, UInt32(force), $0[0]) })
+    }
+
     /// The leases that a process holds, by lockspace and resource, with the lver of each exclusive one.
     ///
     /// - Throws: -81 where one of them has a space in its path.

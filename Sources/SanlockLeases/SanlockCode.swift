@@ -24,14 +24,13 @@ struct SanlockCode: Error, Equatable {
         // Another host was faster in the ballot over it, or is in it.
         case -EAGAIN, -EBUSY, SANLK_DBLOCK_MBAL, SANLK_DBLOCK_LVER: .beingReleased
         case -EUCLEAN: .orphaned
-        case SANLK_ACQUIRE_LVER: .wrongVersion
+        case SANLK_ACQUIRE_LVER, SANLK_REQUEST_OLD, SANLK_REQUEST_LVER: .wrongVersion
         case -ENOSPC, SANLK_ACQUIRE_LOCKSPACE, SANLK_ACQUIRE_IDDISK: .lockspaceGone
         case SANLK_HOSTID_BUSY, SANLK_RENEW_OWNER, SANLK_RENEW_DIFF: .hostIdInUse
         case -ENOENT: .leaseFileMissing
         case -EMSGSIZE, SANLK_LEADER_DIFF, SANLK_LEADER_MAGIC, SANLK_LEADER_VERSION, SANLK_LEADER_SECTORSIZE,
-            SANLK_LEADER_LOCKSPACE, SANLK_LEADER_RESOURCE, SANLK_LEADER_CHECKSUM, SANLK_DBLOCK_CHECKSUM, -EISDIR,
-            -EINVAL,
-            -ELOOP, -ENOTDIR, -ENXIO, -ENODEV, -ENAMETOOLONG:
+            SANLK_LEADER_LOCKSPACE, SANLK_LEADER_RESOURCE, SANLK_LEADER_CHECKSUM, SANLK_DBLOCK_CHECKSUM,
+            SANLK_REQUEST_MAGIC, SANLK_REQUEST_VERSION, -EISDIR, -EINVAL, -ELOOP, -ENOTDIR, -ENXIO, -ENODEV, -ENAMETOOLONG:
             .leaseFileUnusable
         case SANLK_LEADER_NUMHOSTS: .hostIdTooLarge
         case SanlockCode.connectionBroken, -ECONNREFUSED, -ECONNRESET, -EPIPE, -ENOTCONN: .daemonUnreachable
@@ -51,6 +50,9 @@ struct SanlockCode: Error, Equatable {
 
     /// The lease has another version.
     static let wrongVersion = SanlockCode(number: SANLK_ACQUIRE_LVER)
+
+    /// The lease was taken once more since its version was read.
+    static let tooLate = SanlockCode(number: SANLK_REQUEST_OLD)
 
     /// The lockspace isn't there for us.
     static let lockspaceNotJoined = SanlockCode(number: -ENOSPC)
@@ -101,6 +103,7 @@ struct SanlockCode: Error, Equatable {
         case SANLK_LEADER_SECTORSIZE: "it is made for another sector size"
         case SANLK_LEADER_VERSION: "it is made for another version of sanlock, or damaged"
         case SANLK_LEADER_CHECKSUM: "it is damaged: its checksum is wrong"
+        case SANLK_REQUEST_MAGIC, SANLK_REQUEST_VERSION: "it is damaged: nothing can be asked for in it"
         case SANLK_DBLOCK_CHECKSUM:
             "it is damaged, or made for another sector size: a host's block has a wrong checksum"
         case SANLK_LEADER_MAGIC, -EMSGSIZE: "it is not formatted"
@@ -126,6 +129,8 @@ struct SanlockCode: Error, Equatable {
         SANLK_ACQUIRE_OWNED_RETRY: "SANLK_ACQUIRE_OWNED_RETRY", SANLK_RELEASE_LVER: "SANLK_RELEASE_LVER",
         SANLK_RELEASE_OWNER: "SANLK_RELEASE_OWNER", SANLK_RENEW_OWNER: "SANLK_RENEW_OWNER",
         SANLK_RENEW_DIFF: "SANLK_RENEW_DIFF", SANLK_HOSTID_BUSY: "SANLK_HOSTID_BUSY",
+        SANLK_REQUEST_MAGIC: "SANLK_REQUEST_MAGIC", SANLK_REQUEST_VERSION: "SANLK_REQUEST_VERSION",
+        SANLK_REQUEST_OLD: "SANLK_REQUEST_OLD", SANLK_REQUEST_LVER: "SANLK_REQUEST_LVER",
     ]
 
     private static let systemNames: [Int32: String] = [

@@ -39,6 +39,30 @@ public final class SanlockDriver: LeaseDriver {
         pid = getpid()
     }
 
+    /// Goes on with the leases that this process took as another program.
+    ///
+    /// - Parameter connection: what `connect` had returned; nil: that is lost.
+    public convenience init(
+        settings: SanlockSettings, notice: SanlockNotice?, carrying carried: CarriedLeases, connection: Int32?
+    ) {
+        self.init(settings: settings, notice: notice)
+        socket.withLock { $0 = connection }
+        asked.withLock { $0 = carried.asked }
+        raised.withLock { raised in
+            for lease in carried.raised { raised[lease.request.resource] = lease.version }
+        }
+    }
+
+    /// What another program needs to go on.
+    public func carried() -> CarriedLeases {
+        var carried = CarriedLeases()
+        carried.asked = asked.withLock { $0 }
+        carried.raised = raised.withLock { $0 }.map { resource, version in
+            HeldLease(request: LeaseRequest(disk: nil, resource: resource, mode: .exclusive), version: version)
+        }
+        return carried
+    }
+
     /// `sanlock`.
     public var name: String { "sanlock" }
 

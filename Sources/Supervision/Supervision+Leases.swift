@@ -22,7 +22,7 @@ extension Supervision {
         }
     }
 
-    private func timers(_ deadlines: LeaseDeadlines) -> [Action] {
+    func timers(_ deadlines: LeaseDeadlines) -> [Action] {
         var actions: [Action] = [
             .startTimer(.leaseLook, seconds: deadlines.nextLookSeconds),
             .startTimer(.renewalFailure, seconds: deadlines.failureSeconds),

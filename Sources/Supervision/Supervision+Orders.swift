@@ -78,10 +78,39 @@ extension Supervision {
         return pause(for: .migration, stood: stood)
     }
 
+    /// Whether the guest can give way to another host at this moment.
+    public enum Readiness: Sendable {
+        /// It does when it is told so.
+        case ready
+        /// Not yet: something else is under way.
+        case later
+        /// It ends, or has ended.
+        case never
+    }
+
+    /// Whether `leaseRequested` makes the guest give way now.
+    public var readiness: Readiness {
+        switch state {
+        case .running: mayGiveWay ? .ready : .later
+        case .paused(let paused): paused.step == .held && mayGiveWay ? .ready : .later
+        case .acquiring, .starting, .pausing: .later
+        case .stopping, .rescuing, .releasing, .finished: .never
+        }
+    }
+
+    // Whoever waits for a busy lease may wait long.
+    private var mayGiveWay: Bool {
+        switch order {
+        case nil, .attach: !isLeaving
+        case .detach, .suspend, .resume, .prepareToLeave, .leave, .comeBack, .arrive: !isLeaving && !settings.pauses
+        }
+    }
+
     /// Another host asks for a lease: the policy for lost ones is the answer, while there is still time to do it in order.
     mutating func giveWay(stood: Bool) -> [Action] {
-        guard order == nil, !isLeaving else { return [] }
-        return settings.pauses ? pause(for: .order(release: true), stood: stood) : stop(settings.stopSeconds)
+        guard readiness == .ready else { return [] }
+        guard settings.pauses else { return stop(settings.stopSeconds) }
+        return giveUpOrder(.underWay) + pause(for: .order(release: true), stood: stood)
     }
 
     private mutating func pause(for purpose: PausePurpose, stood: Bool) -> [Action] {
@@ -91,7 +120,7 @@ extension Supervision {
     }
 
     /// How long a monitor may take where nothing is urgent.
-    static let monitorAnswerSeconds = 10.0
+    public static let monitorAnswerSeconds = 10.0
 
     /// What was ordered of the guest's life is done. What is being done to its leases goes on all the same.
     mutating func completeOrder() -> [Action] {

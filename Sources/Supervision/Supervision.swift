@@ -6,7 +6,7 @@ public struct Supervision: Equatable, Sendable {
     public internal(set) var state: State = .acquiring(Acquiring())
     let settings: Settings
     /// Whether the guest's program was executed.
-    private var hasRun = false
+    var hasRun = false
     /// Whether the connection that the leases hang on stands.
     var isConnected = false
     /// Whether everybody was told that the leases are lost.

@@ -1,4 +1,5 @@
 import ControlProtocol
+import Glibc
 import GuestDirectory
 import Platform
 
@@ -33,6 +34,22 @@ public struct FoundGuest: Sendable {
     /// Whether its supervisor still lives.
     public var isThere: Bool { paths.livingSupervisor == supervisorPid }
 
+    /// Does something on a connection that it makes, and does it again where that closes without an answer and the supervisor
+    /// lives: one that becomes another version of itself closes its connections, and has begun nothing that was asked on them.
+    public func overUpgrades<Answer>(
+        _ body: () throws(ConnectionError) -> Answer
+    ) throws(ConnectionError) -> Answer {
+        for _ in 0..<FoundGuest.attempts {
+            do throws(ConnectionError) { return try body() } catch {
+                guard error.isGone, isThere else { throw error }
+                usleep(5000)
+            }
+        }
+        return try body()
+    }
+
+    private static let attempts = 20
+
     /// Asks its supervisor, on a connection of its own. Blocks until the answer is there or the time is over.
     ///
     /// - Parameters:
@@ -41,7 +58,9 @@ public struct FoundGuest: Sendable {
     public func ask<Answer>(
         _ call: Call, timeoutSeconds: Double?, _ read: (ReplyMessage) throws(WireError) -> Answer
     ) throws(ConnectionError) -> Answer {
-        let reply = try GuestConnection(self, timeoutSeconds: timeoutSeconds).call(call)
+        let reply = try overUpgrades { () throws(ConnectionError) in
+            try GuestConnection(self, timeoutSeconds: timeoutSeconds).call(call)
+        }
         do throws(WireError) { return try read(reply) } catch { throw .unexpected(paths.fileName, error) }
     }
 }

@@ -39,8 +39,11 @@ public struct GuestSight: Sendable {
         for paths in directory.guestDirectories() {
             guard let found = FoundGuest(paths) else { continue }
             do throws(ConnectionError) {
-                let connection = try GuestConnection(found, timeoutSeconds: 1)
-                try connection.send(.getStatus)
+                let connection = try found.overUpgrades { () throws(ConnectionError) in
+                    let connection = try GuestConnection(found, timeoutSeconds: 1)
+                    try connection.send(.getStatus)
+                    return connection
+                }
                 open.append((sights.count, connection))
             } catch {
                 if case .gone = error { continue }
@@ -50,7 +53,17 @@ public struct GuestSight: Sendable {
             let silence = ConnectionError.silent(paths.fileName, supervisorPid: found.supervisorPid)
             sights.append(GuestSight(found: found, source: .nobody(silence)))
         }
-        let gone = receive(&sights, open, within: seconds)
+        var gone = receive(&sights, open, within: seconds)
+        // One that lives was upgraded.
+        for index in gone where sights[index].found.isThere {
+            let status: WireStatus? = try? sights[index].found.ask(.getStatus, timeoutSeconds: 1) {
+                (reply) throws(WireError) in try reply.value("status")
+            }
+            guard let status else { continue }
+            sights[index].status = status
+            sights[index].source = .supervisor
+            gone.remove(index)
+        }
         for index in sights.indices where sights[index].status == nil && !gone.contains(index) {
             guard let state = sights[index].found.paths.readState(), sights[index].found.isThere else { continue }
             sights[index].status = state.status

@@ -38,6 +38,8 @@ struct EventLoop<Source, Timer: Hashable>: ~Copyable {
         deadlines[timer] = nil
     }
 
+    func isRunning(_ timer: Timer) -> Bool { deadlines[timer] != nil }
+
     /// Waits for what comes next. With no timer set it waits without limit, so that an idle guest costs nothing.
     mutating func next() throws(SystemError) -> [(source: Source, identity: UInt64, seen: Readiness)] {
         var milliseconds: Int32?

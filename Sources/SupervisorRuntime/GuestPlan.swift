@@ -1,6 +1,6 @@
+import ControlProtocol
 import GuestDirectory
 import Leases
-import Logging
 import Platform
 import Supervision
 
@@ -37,7 +37,7 @@ public struct GuestPlan: Sendable {
     /// The way to the process that the caller waits for, where the supervisor is detached from it.
     public var front: Front?
     /// The log from the moment that nobody waits in front any more; nil: as before.
-    public var logOnceDetached: Logger?
+    public var logOnceDetached: LogTarget?
     /// Who writes the log.
     public var logWriter = LogWriter()
     /// The service manager's socket.
@@ -46,6 +46,12 @@ public struct GuestPlan: Sendable {
     public var sparedChildren: [ProcessIdentity] = []
     /// What to warn of once the guest runs.
     public var warnings: [String]
+    /// What the program that this process may become has to know of the driver's settings.
+    public var driverSettings = JSON.null
+    /// Where the program of this process is installed.
+    public var program = OwnProcess.program ?? ""
+    /// What it was called with.
+    public var arguments = StringVector(argumentsWithoutFirst: 1)
 
     /// The caller's process of a detached supervisor.
     public struct Front: Sendable {

@@ -35,6 +35,9 @@ public final class LogWriter: Sendable {
         }
     }
 
+    /// Whether all is written.
+    var isIdle: Bool { waiting.withLock { $0 == 0 } }
+
     /// Waits until all is written, up to a second.
     func flush() {
         let deadline = Clock.monotonicSeconds() + 1

@@ -241,7 +241,7 @@ extension Supervisor {
         close(front.descriptor)
         if let messages, messages > 2 { close(messages) }
         messages = nil
-        if let next = plan.logOnceDetached { log = next }
+        if let next = plan.logOnceDetached { logTarget = next }
         InheritedDescriptors.silenceStandardStreams(includingError: true)
     }
 
@@ -251,8 +251,8 @@ extension Supervisor {
         close(descriptor)
     }
 
-    // Each thread has its own.
-    private func dropCapabilities() {
+    /// Each thread has its own.
+    func dropCapabilities() {
         let seesWrites = plan.monitorPath != nil
         do throws(SystemError) { try Capabilities.dropUnneeded(seesWrites: seesWrites) } catch {
             note(.error, "capabilities were not dropped: \(error.message)")
@@ -315,6 +315,7 @@ extension Supervisor {
         for client in waiters { _ = client.send(Reply.exit(exit).message()) }
         for client in departures { _ = client.send(Reply.empty.message()) }
         endMigration(.error(error(for: .ended)))
+        endUpgrade(.error(error(for: .ended)))
         flushClients()
         if case .notStarted(let failure) = outcome {
             let text = FailureMessage.text(

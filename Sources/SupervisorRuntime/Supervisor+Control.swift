@@ -95,7 +95,7 @@ extension Supervisor {
         case .acquire, .release, .suspend, .resume, .prepareMigrate, .completeMigrateOut, .completeMigrateIn:
             return reply(toOrder: message.call, from: message.oneway ? nil : client)
         case .migrate(let uri): return migrate(to: uri, for: message.oneway ? nil : client)
-        case .upgrade: return .error(.methodNotImplemented(method: message.call.method))
+        case .upgrade(let program): return upgrade(to: program, for: message.oneway ? nil : client)
         }
     }
 

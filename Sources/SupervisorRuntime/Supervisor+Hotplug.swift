@@ -168,7 +168,8 @@ extension Supervisor {
             guard let node = nodes.first(where: { !$0.isReadOnly && $0.names(disk) }) else { continue }
             return refuseLeaving(
                 .unusable(
-                    disk, why: "QEMU has it open as node \(node.name); unplug it there first (device_del, blockdev-del)"))
+                    disk, why: "QEMU has it open as node \(node.name); unplug it there first (device_del, blockdev-del)"
+                ))
         }
         // Whoever asked is not there any more.
         if pendingOrder == nil { return refuseLeaving(.silent) }

@@ -84,7 +84,8 @@ extension Supervisor {
             // Nobody is left to bring it to its end: the guest has its leases, and goes on here.
             if migration.isAbandoned { callBack() }
         } else if state.hasFailed {
-            endMigration(.error(.unavailable(why: "the migration \(state.word): \(state.problem ?? "no reason given")")))
+            endMigration(
+                .error(.unavailable(why: "the migration \(state.word): \(state.problem ?? "no reason given")")))
             if migration.isAbandoned { callBack() }
         }
     }

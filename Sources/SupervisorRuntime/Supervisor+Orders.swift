@@ -90,6 +90,7 @@ extension Supervisor {
     func forgetOrder(of client: ControlClient) {
         departures.removeAll { $0 === client }
         if migration?.client === client { abandonMigration() }
+        if pendingUpgrade?.client === client { abandonUpgrade() }
         guard let pending = pendingOrder, pending.client === client else { return }
         pending.client = nil
         handle(.orderAbandoned)
@@ -155,7 +156,8 @@ extension Supervisor {
                 add(lease)
             } else if driver.name == "sanlock" {
                 throw .invalidResource(
-                    resource: path, why: "disks have no leases of their own here (auto_disk_leases is 0); attach its lease")
+                    resource: path,
+                    why: "disks have no leases of their own here (auto_disk_leases is 0); attach its lease")
             }
         }
         return requests
@@ -217,7 +219,9 @@ extension Supervisor {
 
     // Where the leases are is this host's to know; which versions they have the source tells.
     private func expected(_ ticket: WireTicket) throws(ControlError) -> [HeldLease] {
-        func refuse(_ resource: String, _ why: String) -> ControlError { .invalidResource(resource: resource, why: why) }
+        func refuse(_ resource: String, _ why: String) -> ControlError {
+            .invalidResource(resource: resource, why: why)
+        }
         guard ticket.uuid.lowercased() == plan.uuid.lowercased() else {
             throw refuse("the ticket", "it is of guest \(ticket.uuid), and this one is \(plan.uuid)")
         }

@@ -5,7 +5,7 @@ import Supervision
 
 /// The looks at a guest's leases, on a thread of their own: one that hangs holds nothing else up.
 final class LeaseWatch {
-    var thread: WorkerThread<LeaseSight>?
+    var thread: WorkerThread<WatchResult>?
     /// Whether a look is under way.
     var isLooking = false
     /// Whether the one that is under way began before the leases were lost: it says nothing of those that were taken since.
@@ -18,6 +18,12 @@ final class LeaseWatch {
     var sinceSeconds = 0.0
 }
 
+/// What that thread brings.
+enum WatchResult: Sendable {
+    case sight(LeaseSight)
+    case demands(Result<[LeaseDemand], LeaseFailure>)
+}
+
 extension Supervisor {
     /// From here the leases are watched. The guest runs.
     func startWatching() {
@@ -25,7 +31,7 @@ extension Supervisor {
         watch.hasBegun = true
         if watch.sinceSeconds == 0 { watch.sinceSeconds = Clock.monotonicSeconds() }
         do throws(SystemError) {
-            let thread = try WorkerThread<LeaseSight>()
+            let thread = try WorkerThread<WatchResult>()
             _ = try loop.watch(thread.wakeup.descriptor.number, for: .readable, as: .watcher)
             watch.thread = thread
         } catch {
@@ -54,14 +60,19 @@ extension Supervisor {
         }
         watch.isLooking = true
         if let thread = watch.thread {
-            thread.perform { [driver, leases] in driver.look(at: leases, isUrged: isUrged) }
+            thread.perform { [driver, leases] in .sight(driver.look(at: leases, isUrged: isUrged)) }
         } else {
             worker.perform { [driver, leases] in .seen(driver.look(at: leases, isUrged: isUrged)) }
         }
     }
 
     func takeSights() {
-        for sight in watch.thread?.takeResults() ?? [] { take(sight) }
+        for result in watch.thread?.takeResults() ?? [] {
+            switch result {
+            case .sight(let sight): take(sight)
+            case .demands(let found): take(found)
+            }
+        }
     }
 
     func take(_ sight: LeaseSight) {
@@ -101,7 +112,8 @@ extension Supervisor {
         return lockspace
     }
 
-    private var deadlines: LeaseDeadlines? {
+    /// By the last look.
+    var deadlines: LeaseDeadlines? {
         let now = Clock.monotonicSeconds()
         let all = lockspaces.map { $0.deadlines(now: now) }
         return all.dropFirst().reduce(all.first) { $0?.earliest($1) }

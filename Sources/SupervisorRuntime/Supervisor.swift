@@ -29,6 +29,7 @@ public final class Supervisor<Driver: LeaseDriver> {
         case released(Result<Void, LeaseFailure>)
         case settled(SystemError?)
         case seen(LeaseSight)
+        case demands(Result<[LeaseDemand], LeaseFailure>)
         case reached(LeaseFailure?)
         case more(Result<TakenLeases, LeaseFailure>)
         case someGone(Result<[LeaseRequest], OrderRefusal>)
@@ -39,6 +40,10 @@ public final class Supervisor<Driver: LeaseDriver> {
     let plan: GuestPlan
     let claim: GuestClaim
     let driver: Driver
+    /// Where the log goes.
+    var logTarget: LogTarget {
+        didSet { log = logTarget.logger }
+    }
     var log: Logger
     /// Where the one line of a failed start goes; nil once there is nobody to read it.
     var messages: Int32?
@@ -59,6 +64,10 @@ public final class Supervisor<Driver: LeaseDriver> {
         case standstill
         /// The next look how far a migration has come.
         case migration
+        /// The end of the patience with a program that is tried, or the next look whether it can be become.
+        case upgrade
+        /// The next look for what other hosts ask for.
+        case demands
     }
 
     var loop: EventLoop<Source, LoopTimer>
@@ -86,6 +95,7 @@ public final class Supervisor<Driver: LeaseDriver> {
     /// What was seen of the loss, for people.
     var lossDetail = ""
     let watch = LeaseWatch()
+    let demands = DemandWatch()
     let monitor = GuestMonitor()
     let changes = LeaseChanges()
     var pendingOrder: PendingOrder?
@@ -93,6 +103,7 @@ public final class Supervisor<Driver: LeaseDriver> {
     var leavingFor: String?
     var isAwaitingStandstill = false
     var migration: OutgoingMigration?
+    var pendingUpgrade: PendingUpgrade?
     var lockspaces: [LockspaceState] = []
     var isWatchdogOn = false
     var child: ProcessIdentity?
@@ -112,39 +123,55 @@ public final class Supervisor<Driver: LeaseDriver> {
     /// Prepares the supervisor: from here the control socket answers.
     ///
     /// - Throws: what this process could not be given; nothing has been asked of the lease manager then.
-    public init(
-        _ plan: GuestPlan, claim: consuming GuestClaim, driver: Driver, log: Logger, messages: Int32
+    public convenience init(
+        _ plan: GuestPlan, claim: consuming GuestClaim, driver: Driver, log: LogTarget, messages: Int32
+    ) throws(SystemError) {
+        let listener = try UnixSocket.listen(at: claim.paths.control)
+        try self.init(
+            plan, claim: claim, driver: driver, log: log, messages: messages, listener: listener,
+            supervision: Supervision(settings: plan.settings))
+    }
+
+    init(
+        _ plan: GuestPlan, claim: consuming GuestClaim, driver: Driver, log: LogTarget, messages: Int32?,
+        listener: consuming Descriptor, supervision: Supervision
     ) throws(SystemError) {
         self.plan = plan
         self.driver = driver
-        self.log = log
+        logTarget = log
+        self.log = log.logger
         self.messages = messages
         since = Supervisor.timeNow()
-        supervision = Supervision(settings: plan.settings)
+        self.supervision = supervision
         try OwnProcess.becomeSubreaper()
         loop = try EventLoop()
         worker = try WorkerThread()
         progress = ProgressNote { [worker] in worker.wakeup.raise() }
-        waitingLine = TerminalLine(on: messages)
+        waitingLine = TerminalLine(on: messages ?? 2)
         signals = try SignalReader([
             SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT,
             LeaseNotice.look.signal, LeaseNotice.requested.signal,
         ])
-        listener = try UnixSocket.listen(at: claim.paths.control)
+        listenerIdentity = try loop.watch(listener.number, for: .readable, as: .listener)
+        self.listener = listener
         self.claim = claim
         _ = try loop.watch(signals.descriptor.number, for: .readable, as: .signals)
         _ = try loop.watch(worker.wakeup.descriptor.number, for: .readable, as: .worker)
-        listenerIdentity = try loop.watch(listener.number, for: .readable, as: .listener)
     }
 
     /// Lives the guest's life, and returns how this process is to end.
     public func run() -> ExitStatus {
-        defer { plan.logWriter.flush() }
         perform(supervision.begin())
         // While the worker asks for the leases. A guest that was left behind may hold none, and write all the same.
         if let ended = claim.ended { note(.notice, "ended guest \(ended.name), which a killed supervisor left behind") }
         endLeftovers()
         if let failure = leftoverInTheWay() { handle(.leasesRefused(failure, nowSeconds: Clock.monotonicSeconds())) }
+        return live()
+    }
+
+    /// Until the guest's end.
+    func live() -> ExitStatus {
+        defer { plan.logWriter.flush() }
         while result == nil {
             do throws(SystemError) {
                 let next = try loop.next()
@@ -263,6 +290,7 @@ extension Supervisor {
             disksSettled(failure)
         case .seen(let sight):
             take(sight)
+        case .demands(let found): take(found)
         case .reached(let failure): reached(failure)
         case .more(let result): moreTaken(result)
         case .someGone(let result): someGone(result)
@@ -316,6 +344,8 @@ extension Supervisor {
         case .evidence: lookForWrites()
         case .standstill: lookForStandstill()
         case .migration: lookAtMigration()
+        case .upgrade: goOnUpgrading()
+        case .demands: lookForDemands(demands.isDone ? .outcome : .again)
         }
     }
 
@@ -336,85 +366,5 @@ extension Supervisor {
         let ended = found.filter { $0.isEnded && $0.hadProcesses }
         for leftover in ended { note(.notice, "ended guest \(leftover.name), which a killed supervisor left behind") }
         return !ended.isEmpty
-    }
-}
-
-// MARK: - What the keeper and the caller tell
-
-extension Supervisor {
-    private func readReports() {
-        guard let keeper else { return }
-        var suspension: Int32?
-        reading: while true {
-            switch keeper.next() {
-            case .nothingYet: break reading
-            case .end:
-                loop.forget(keeper.reports.number, identity: keeperIdentity)
-                self.keeper = nil
-                if result == nil { handle(.keeperEnded) }
-                break reading
-            case .report(.stopped(let signal)):
-                suspension = [SIGTSTP, SIGTTIN, SIGTTOU].contains(signal) ? signal : nil
-            case .report(.continued):
-                suspension = nil
-            case .report(.started(let identity)):
-                child = identity
-                writeState()
-                handle(.guestStarted)
-            case .report(.adopted(let identity)):
-                child = identity
-                handle(.guestAdopted)
-                writeChild()
-            case .report(.failed(let step, let number)):
-                handle(.guestFailedToStart(step: step, number: number))
-            case .report(.ended(let status)):
-                handle(.guestEnded(Supervisor.end(ofWaitStatus: status)))
-            }
-        }
-        if let suspension { handle(.guestSuspended(signal: suspension)) }
-    }
-
-    private static func end(ofWaitStatus status: Int32) -> GuestEnd {
-        let signal = status & 0x7f
-        return signal == 0 ? .exited(status: status >> 8 & 0xff) : .died(signal: signal)
-    }
-
-    private func readSignals() {
-        while let signal = signals.next() {
-            switch signal.number {
-            case SIGTERM:
-                handle(.stopRequested(timeoutSeconds: plan.stopTimeoutSeconds))
-            case SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2:
-                pass(signal)
-            case SIGCHLD:
-                if let keeper { _ = OwnProcess.reap(keeper.pid) }
-            case SIGTSTP, SIGTTIN, SIGTTOU:
-                // Once there is a guest, its own stop decides.
-                if case .acquiring = supervision.state, !plan.start.caller.ignores(signal.number) {
-                    OwnProcess.raise(signal.number)
-                }
-            case LeaseNotice.look.signal:
-                handle(.lookUrged)
-            case LeaseNotice.requested.signal:
-                emit(.requested, [])
-                handle(.leaseRequested)
-            default:
-                // Being continued needs nothing.
-                break
-            }
-        }
-    }
-
-    private func pass(_ signal: SignalReceived) {
-        if case .acquiring = supervision.state {
-            let isForGuest = signal.number == SIGUSR1 || signal.number == SIGUSR2
-            if !isForGuest, !plan.start.caller.ignores(signal.number) { handle(.interrupted(signal: signal.number)) }
-        } else if standsWithoutLeases, signal.number != SIGUSR1, signal.number != SIGUSR2 {
-            // Passed on, it would have the emulator end in good order, and write to disks that may be somebody else's.
-            handle(.stopRequested(timeoutSeconds: plan.stopTimeoutSeconds))
-        } else if !signal.isFromKernel || signal.number == SIGHUP && getsid(0) == getpid() {
-            // The terminal's own have reached the guest already; but a hang-up goes to the session's leader alone.
-            keeper?.send(signal: signal.number)
-        }
     }
 }

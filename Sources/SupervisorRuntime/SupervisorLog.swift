@@ -11,16 +11,24 @@ public struct LogTarget: Sendable {
     public var isJSON: Bool
     /// The guest's name, which each line carries.
     public var guest: String
+    /// The least level that is written.
+    public var level: Logger.Level
     /// Who writes.
     public var writer: LogWriter
 
     /// States where and how.
-    public init(descriptor: Int32?, isJSON: Bool, guest: String, writer: LogWriter) {
+    public init(descriptor: Int32?, isJSON: Bool, level: Logger.Level, guest: String, writer: LogWriter) {
         self.writer = writer
+        self.level = level
         self.descriptor = descriptor
         self.isJSON = isJSON
         self.guest = guest
     }
+}
+
+extension LogTarget {
+    /// A log that goes there.
+    var logger: Logger { Logger(label: "leasehold") { _ in SupervisorLog(target: self) } }
 }
 
 /// swift-log's lines as the supervisor writes them: one `write` a line, so that lines of many guests don't mix.
@@ -33,9 +41,9 @@ public struct SupervisorLog: LogHandler {
     public var logLevel: Logger.Level
 
     /// Starts a log.
-    public init(target: LogTarget, level: Logger.Level) {
+    public init(target: LogTarget) {
         self.target = target
-        logLevel = level
+        logLevel = target.level
     }
 
     /// One of what every line carries.

@@ -2,7 +2,6 @@ import EmulatorCommandLine
 import Glibc
 import GuestDirectory
 import Leases
-import Logging
 import Platform
 import SanlockLeases
 import Supervision
@@ -14,9 +13,15 @@ struct Launch {
     /// What the caller set, and its descriptors, as they were before anything of ours could be mistaken for them.
     let caller: Caller
     let callerDescriptors: [Int32]
+    /// The way to the process in front, where this one has been detached from it.
+    let behindFront: Int32?
     private let logWriter = LogWriter()
 
-    init(options: SupervisorOptions, caller: Caller, callerDescriptors: [Int32]) {
+    /// What a detached process is started with, and the descriptor's number behind it.
+    static let behindFrontOption = "--behind-front"
+
+    init(options: SupervisorOptions, caller: Caller, callerDescriptors: [Int32], behindFront: Int32?) {
+        self.behindFront = behindFront
         self.options = options
         self.caller = caller
         self.callerDescriptors = callerDescriptors
@@ -44,7 +49,8 @@ struct Launch {
         var messages: Int32 = 2
         var front: GuestPlan.Front?
         if options.detaches || daemonizes {
-            front = GuestPlan.Front(descriptor: try detach(), printsLine: options.detaches)
+            guard let behindFront else { try detach() }
+            front = GuestPlan.Front(descriptor: behindFront, printsLine: options.detaches)
             if !daemonizes {
                 // The guest's streams lead nowhere; ours does until it runs.
                 messages = InheritedDescriptors.copyAside(2) ?? 2
@@ -81,10 +87,12 @@ struct Launch {
         plan.supervisorPidFile = options.supervisorPidFile
         plan.readyDescriptor = options.readyDescriptor
         plan.front = front
+        if behindFront != nil { plan.arguments = StringVector(argumentsWithoutFirst: 3) }
         plan.logWriter = logWriter
         plan.notifySocket = Environment.variable("NOTIFY_SOCKET")
         plan.warnings = warnings
         plan.sparedChildren = OwnProcess.children()
+        plan.driverSettings = options.driver == .sanlock ? sanlock.json : .null
         if front != nil, options.logFile == nil { plan.logOnceDetached = makeLog(name, descriptor: nil) }
 
         // The name, then the life.
@@ -151,13 +159,13 @@ struct Launch {
         }
     }
 
-    private func detach() throws(Refusal) -> Int32 {
-        do throws(SystemError) { return try OwnProcess.detach(from: caller) } catch {
+    private func detach() throws(Refusal) -> Never {
+        do throws(SystemError) { try OwnProcess.detach(from: caller, option: Launch.behindFrontOption) } catch {
             throw Refusal(ExitStatus.Code.failure, "can't detach: \(error.message)")
         }
     }
 
-    private func openLog(_ name: GuestName) throws(Refusal) -> Logger {
+    private func openLog(_ name: GuestName) throws(Refusal) -> LogTarget {
         guard let path = options.logFile else { return makeLog(name, descriptor: 2) }
         do throws(SystemError) {
             let file = try Files.open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK, mode: 0o640)
@@ -167,9 +175,9 @@ struct Launch {
         }
     }
 
-    private func makeLog(_ name: GuestName, descriptor: Int32?) -> Logger {
-        let target = LogTarget(
-            descriptor: descriptor, isJSON: options.logsJSON, guest: name.text, writer: logWriter)
-        return Logger(label: "leasehold") { _ in SupervisorLog(target: target, level: options.logLevel) }
+    private func makeLog(_ name: GuestName, descriptor: Int32?) -> LogTarget {
+        LogTarget(
+            descriptor: descriptor, isJSON: options.logsJSON, level: options.logLevel, guest: name.text,
+            writer: logWriter)
     }
 }

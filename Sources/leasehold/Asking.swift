@@ -74,5 +74,7 @@ func order(
     _ call: Call, _ guest: String, in directory: RunDirectory, doing what: String
 ) throws(ConnectionError) -> ReplyMessage {
     let found = try FoundGuest.named(guest, in: directory)
-    return try order(call, try GuestConnection(found, timeoutSeconds: nil), doing: "\(what) \(guest)")
+    return try found.overUpgrades { () throws(ConnectionError) in
+        try order(call, try GuestConnection(found, timeoutSeconds: nil), doing: "\(what) \(guest)")
+    }
 }

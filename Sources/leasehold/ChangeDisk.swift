@@ -6,7 +6,8 @@ import SupervisorConnection
 
 struct ChangeDisk: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "change-disk", abstract: "Have a guest's disk go over to another image, under leases all the while.",
+        commandName: "change-disk",
+        abstract: "Have a guest's disk go over to another image, under leases all the while.",
         discussion: """
             Takes the lease of the new image, runs the command, which has QEMU change over (a snapshot, a mirror's end, a commit), and \
             gives the lease of the old one back. Where the command fails, or QEMU still writes the old image, the guest is left with the \
@@ -38,11 +39,10 @@ struct ChangeDisk: ParsableCommand {
         do {
             let code = try ChangeDisk.run(command)
             guard code == 0 else { throw ExitCode(code) }
-            _ = try order(
-                .release(disks: [old], leases: []), guest, in: directory, doing: "giving the old image's lease back for")
+            try detach(old, guest, in: directory)
         } catch {
             // Refused where QEMU has it open: then the guest needs it.
-            if !hadNew { _ = try? order(.release(disks: [new], leases: []), guest, in: directory, doing: "undoing for") }
+            if !hadNew { try? detach(new, guest, in: directory) }
             throw error
         }
     }

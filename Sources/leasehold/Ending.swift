@@ -107,12 +107,16 @@ struct Wait: ParsableCommand {
 
     private func follow(_ found: FoundGuest, in directory: RunDirectory) throws -> EndedGuest {
         var uuid: String?
-        do {
-            let connection = try GuestConnection(found, timeoutSeconds: nil)
-            let status: WireStatus = try connection.call(.monitor, more: true).value("status")
-            uuid = status.uuid
-            while try connection.next() != nil {}
-        } catch let error as ConnectionError where error.isGone {}
+        repeat {
+            do {
+                let connection = try GuestConnection(found, timeoutSeconds: nil)
+                let status: WireStatus = try connection.call(.monitor, more: true).value("status")
+                uuid = status.uuid
+                while try connection.next() != nil {}
+            } catch let error as ConnectionError where error.isGone {}
+            // One that lives was upgraded; one that was killed is gone in a moment.
+            usleep(5000)
+        } while found.isThere
         return EndedGuest(found, uuid: uuid, in: directory)
     }
 }

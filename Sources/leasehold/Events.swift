@@ -21,10 +21,31 @@ struct Events: ParsableCommand {
     func run() throws {
         let directory = try settings.runDirectory()
         guard let guest else { return try followAll(directory) }
-        let connection = try GuestConnection(FoundGuest.named(guest, in: directory), timeoutSeconds: nil)
+        let found = try FoundGuest.named(guest, in: directory)
+        var last: Int?
+        try follow(found, after: &last)
+        // One that lives was upgraded; one that was killed is gone in a moment.
+        while found.isThere {
+            usleep(5000)
+            do { try follow(found, after: &last) } catch let error as ConnectionError where error.isGone {}
+        }
+    }
+
+    // To the connection's end; from the second time on also what came in between.
+    private func follow(_ found: FoundGuest, after last: inout Int?) throws {
+        let connection = try GuestConnection(found, timeoutSeconds: nil)
         var reply: ReplyMessage? = try connection.call(.monitor, more: true)
+        let past = found.paths.readState()?.events ?? []
+        let known = last ?? .max
+        for event in past where event.sequence > known { try show(event, guest: nil) }
+        // At first everything that comes is new; later it may have been in the file.
+        let shown = last == nil ? 0 : max(known, past.last?.sequence ?? 0)
+        last = max(last ?? 0, past.last?.sequence ?? 0)
         while let message = reply {
-            if let event: WireEvent = try message.optionalValue("event") { try show(event, guest: nil) }
+            if let event: WireEvent = try message.optionalValue("event"), event.sequence > shown {
+                try show(event, guest: nil)
+                last = event.sequence
+            }
             reply = try connection.next()
         }
     }
@@ -40,6 +61,8 @@ struct Events: ParsableCommand {
 
     private func followAll(_ directory: RunDirectory) throws {
         var followed: [Int32: Followed] = [:]
+        // Of guests whose connection has closed, by supervisor: one that was upgraded is found again.
+        var told: [Int32: Int] = [:]
         var isFirstLook = true
         while true {
             let known = Set(followed.values.map(\.supervisorPid))
@@ -54,7 +77,9 @@ struct Events: ParsableCommand {
                     lastSequence: 0)
                 // What came before this command did is not told, what came before it noticed the guest is.
                 let past = paths.readState()?.events ?? []
-                if isFirstLook { guest.lastSequence = past.last?.sequence ?? 0 } else { try tell(past, of: &guest) }
+                if isFirstLook { guest.lastSequence = past.last?.sequence ?? 0 }
+                if let sequence = told.removeValue(forKey: found.supervisorPid) { guest.lastSequence = sequence }
+                try tell(past, of: &guest)
                 followed[connection.number] = guest
             }
             isFirstLook = false
@@ -71,6 +96,7 @@ struct Events: ParsableCommand {
                     try tell([event], of: &guest)
                 }
                 followed[wait.fd] = isThere ? guest : nil
+                if !isThere { told[guest.supervisorPid] = FoundGuest(guest.paths) == nil ? nil : guest.lastSequence }
             }
         }
     }

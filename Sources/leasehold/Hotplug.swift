@@ -1,12 +1,14 @@
 import ArgumentParser
 import Configuration
 import ControlProtocol
+import GuestDirectory
 import Platform
 import SupervisorConnection
 
 /// How long to wait for busy leases.
 struct WaitOption: ParsableArguments {
-    @Option(help: ArgumentHelp("How long to wait for a busy lease, such as 30s (0: fail at once).", valueName: "duration"))
+    @Option(
+        help: ArgumentHelp("How long to wait for a busy lease, such as 30s (0: fail at once).", valueName: "duration"))
     var wait: String?
 
     var seconds: Double? { wait.flatMap(parseDuration) }
@@ -82,17 +84,19 @@ struct DetachDisk: ParsableCommand {
     @OptionGroup var settings: ConfigurationOptions
 
     func run() throws {
-        let directory = try settings.runDirectory()
-        let disk = try absolute(path)
-        do throws(ConnectionError) {
-            _ = try order(
-                .release(disks: [disk], leases: []), guest, in: directory, doing: "giving a lease back for")
-        } catch {
-            guard case .refused(_, .invalidResource) = error else { throw error }
-            let status = try status(of: try FoundGuest.named(guest, in: directory), named: guest, in: directory)
-            let isHeld = status.leases.contains { $0.disk?.hasSameBytes(as: disk) == true }
-            throw Problem(isHeld ? Problem.busy : Problem.notFound, error.message)
-        }
+        try detach(try absolute(path), guest, in: try settings.runDirectory())
+    }
+}
+
+/// Gives a disk's lease back. One that the guest still has open is busy.
+func detach(_ disk: String, _ guest: String, in directory: RunDirectory) throws {
+    do throws(ConnectionError) {
+        _ = try order(.release(disks: [disk], leases: []), guest, in: directory, doing: "giving a lease back for")
+    } catch {
+        guard case .refused(_, .invalidResource) = error else { throw error }
+        let status = try status(of: try FoundGuest.named(guest, in: directory), named: guest, in: directory)
+        let isHeld = status.leases.contains { $0.disk?.hasSameBytes(as: disk) == true }
+        throw Problem(isHeld ? Problem.busy : Problem.notFound, error.message)
     }
 }
 

@@ -14,7 +14,8 @@ struct Leasehold: ParsableCommand {
         subcommands: [
             Run.self, List.self, Status.self, ChildPid.self, Wait.self, Stop.self, Kill.self, Events.self,
             AttachDisk.self, DetachDisk.self, AttachLease.self, DetachLease.self, ChangeDisk.self, Suspend.self,
-            Resume.self, Migrate.self, Doctor.self, Metrics.self, LeaseCommand.self, LockspaceCommand.self, SupervisorCommand.self,
+            Resume.self, Migrate.self, RequestCommand.self, Upgrade.self, Doctor.self, Metrics.self, LeaseCommand.self,
+            LockspaceCommand.self, SupervisorCommand.self,
         ])
 
     /// What the caller had set for SIGPIPE.

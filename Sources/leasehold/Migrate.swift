@@ -20,7 +20,8 @@ struct Migrate: ParsableCommand {
             abstract: "On the source, before QEMU's migration: print a ticket with the guest's disks and leases.")
 
         @Argument(help: "The guest's name or UUID.") var guest: String
-        @Option(help: ArgumentHelp("Where it goes; stands in the ticket, and nothing is done with it.", valueName: "uri"))
+        @Option(
+            help: ArgumentHelp("Where it goes; stands in the ticket, and nothing is done with it.", valueName: "uri"))
         var to: String
         @OptionGroup var settings: ConfigurationOptions
         @Flag(help: "The same: a ticket is JSON.") var json = false
@@ -33,7 +34,8 @@ struct Migrate: ParsableCommand {
 
     struct Out: ParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "On the source: give the leases back once QEMU has stopped the guest, and print the ticket for in.",
+            abstract:
+                "On the source: give the leases back once QEMU has stopped the guest, and print the ticket for in.",
             discussion: """
                 Waits for QEMU's migration to end. With --cancel the guest goes on here: its leases are taken again as they were given \
                 back, or as the target has given them back; anybody else who had one in between keeps the guest stopped.

@@ -33,7 +33,8 @@ struct EmulatorGuest {
         let command = QEMU.command(
             qmpSocket: ours,
             more: [
-                "-qmp", "unix:\(manager),server=on,wait=off", "-qmp", "unix:\(spareSocket),server=on,wait=off", "-device", "virtio-scsi-pci,id=sc",
+                "-qmp", "unix:\(manager),server=on,wait=off", "-qmp", "unix:\(spareSocket),server=on,wait=off",
+                "-device", "virtio-scsi-pci,id=sc",
                 "-drive", "file=\(disk),format=raw,if=ide,file.locking=off",
             ] + more)
         running = try scratch.start(

@@ -135,7 +135,7 @@ final class OtherGuest: Sendable {
             let lease = try hosts.leaseText(disk.first, 2)
             let program = try scratch.start(
                 Program(
-                    "python3", ["-c", Self.hunt, "\(everySeconds)", lease] + writer.command(),
+                    Products.python, ["-c", Self.hunt, "\(everySeconds)", lease] + writer.command(),
                     environment: station.environment))
             self.program = program
             events = nil

@@ -43,16 +43,13 @@ import Testing
             try hosts.scratch.start(Program(try Products.cli(), arguments, environment: station.environment))
         }
 
-        /// Every way to look, five times: each answers within 100 ms. (The quickest of the five counts: the machine has
-        /// other things to do.)
+        /// Every way to look.
         func expectQuickAnswers(_ name: String, _ state: String) throws {
             for command in [["status", name, "--json"], ["status", name], ["list"], ["child-pid", name]] {
                 let program = Program(try Products.cli(), command, environment: station.environment)
-                let outcomes = try (0..<5).map { _ in try program.run(timeout: 10).expecting(.exit(0)) }
-                let seconds = outcomes.map(\.seconds)
-                #expect((seconds.min() ?? 9) < 0.1 && (seconds.max() ?? 9) < 1, "\(command), \(state): \(seconds)")
+                let last = try QuickAnswers.expect(program, "\(command), \(state)")
                 if command.contains("--json") {
-                    #expect(try outcomes.last?.json()["state"]?.string == state, "\(outcomes)")
+                    #expect(try last.json()["state"]?.string == state, "\(last)")
                 }
             }
         }
@@ -95,7 +92,22 @@ import Testing
         }
     }
 
+    /// What hangs has failed after eight seconds, and ends the guests. Where the machine needs them all to look at them, it is
+    /// begun again.
+    private struct Overtaken: Error {
+        let seconds: Double
+    }
+
     @Test(arguments: Hang.allCases) func lookingAndEndingWorkInEveryState(hang: Hang) throws {
+        for _ in 0..<3 {
+            do { return try lookAndEnd(hang) } catch let late as Overtaken {
+                print("\(hang): \(late.seconds) s of looking: once more")
+            }
+        }
+        try lookAndEnd(hang)
+    }
+
+    private func lookAndEnd(_ hang: Hang) throws {
         let hosts = try FaultHosts(.faulty)
         defer { hosts.end() }
         let desk = Desk(hosts: hosts)
@@ -105,12 +117,18 @@ import Testing
 
         try hosts.waitForRenewal(1)
         try hang.begin(hosts)
-        for guest in stopping { _ = try desk.begin(["stop", guest.name, "--timeout", "100s"]) }
-        for guest in stopping {
-            try eventually(within: 2, every: 10) { try guest.status()["state"] == "stopping" }
+        let begun = monotonicNanoseconds()
+        do {
+            for guest in stopping { _ = try desk.begin(["stop", guest.name, "--timeout", "100s"]) }
+            for guest in stopping {
+                try eventually(within: 2, every: 10) { try guest.status()["state"] == "stopping" }
+            }
+            try desk.expectQuickAnswers(running[0].guest.name, "running")
+            try desk.expectQuickAnswers(stopping[0].name, "stopping")
+        } catch {
+            throw secondsSince(begun) < 6 ? error : Overtaken(seconds: secondsSince(begun))
         }
-        try desk.expectQuickAnswers(running[0].guest.name, "running")
-        try desk.expectQuickAnswers(stopping[0].name, "stopping")
+        if secondsSince(begun) >= 6 { throw Overtaken(seconds: secondsSince(begun)) }
         try desk.expectEnded(
             Ending.both(running.map(\.guest), "running") + Ending.both(stopping, "stopping"))
         for guest in pausing {

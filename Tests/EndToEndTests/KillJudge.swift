@@ -21,9 +21,6 @@ struct KillJudge {
     /// When a process of each guest was last seen alive, in CLOCK_MONOTONIC.
     private var lastSeen: [UInt64]
 
-    /// How long a guest may live on, in seconds (`docs/promises.md`, 3 and 4).
-    private static let mostSeconds = 1.0
-
     init(_ scenes: [KillScene], _ strike: KillStrike) {
         self.scenes = scenes
         self.strike = strike
@@ -43,23 +40,29 @@ struct KillJudge {
 
     /// Watches all guests at once, from the blow until what has to die is dead.
     mutating func judgeGuests() {
-        while secondsSince(strike.nanoseconds) < Self.mostSeconds {
+        var clock = KillClock(strike)
+        var late: Set<Int> = []
+        while true {
+            let elapsed = clock.look()
             var isWaiting = false
             for (index, scene) in scenes.enumerated() {
                 let now = monotonicNanoseconds()
                 guard scene.guest.contains(where: \.exists) else { continue }
                 lastSeen[index] = now
                 let firstIsToDie = scene.rules.fate == .mayOutlive && scene.guest.first?.exists == true
-                isWaiting = isWaiting || scene.rules.fate == .dies || firstIsToDie
+                guard scene.rules.fate == .dies || firstIsToDie else { continue }
+                if elapsed < scene.rules.mostSeconds { isWaiting = true } else { late.insert(index) }
             }
             // What is to go on is given time to go wrong.
             if !isWaiting, secondsSince(strike.nanoseconds) > 0.25 { break }
-            pause(milliseconds: 1)
+            clock.pause()
         }
         for index in scenes.indices {
+            let rules = scenes[index].rules
             let living = scenes[index].guest.filter(\.exists)
-            switch scenes[index].rules.fate {
-            case .dies: note(index, living.isEmpty, "alive after a second: \(living)")
+            note(index, !late.contains(index), "alive \(rules.mostSeconds) s after the blow (\(clock)): \(living)")
+            switch rules.fate {
+            case .dies: break
             case .goesOn: check(index) { judge, scene in try judge.judgeUnharmed(index, scene) }
             case .mayOutlive: check(index) { judge, scene in try judge.judgeOutliving(index, scene, living) }
             }
@@ -145,7 +148,7 @@ struct KillJudge {
     private mutating func judgeEnding(_ index: Int, _ scene: KillScene, among endings: [KillEnding]) throws {
         let status = try scene.program.wait(timeout: 8)
         note(
-            index, scene.keeper.map { keeper in (try? eventually(within: 1) { !keeper.exists }) != nil } ?? true,
+            index, scene.keeper.map { keeper in (try? eventually(within: 5) { !keeper.exists }) != nil } ?? true,
             "the keeper is left")
         if scene.rules.isRecordedByList {
             try scene.stage.leasehold("list").expecting(.exit(0))
@@ -179,6 +182,7 @@ struct KillJudge {
                 if let holder = scene.holder {
                     judge.note(index, try judge.isHeld(scene, by: holder), "host 2 has lost its lease")
                     holder.end()
+                    try eventually(within: 5, "the holder's lease being free") { try !scene.stage.isHeld() }
                 }
                 try scene.stage.expectNothingLeft()
             }

@@ -28,7 +28,9 @@ import Testing
         let seconds = Int(secondsSince(start).rounded())
         let summary = "\(cells.count) cells, \(failed.count) failed, in \(seconds) s."
         let table = KillTable(verdicts: verdicts)
-        print("kill matrix: \(summary)\(wish.isEmpty ? " Sample of seed \(seed)." : "")\n\n\(table.text)\n")
+        let sample = wish.isEmpty ? " Sample of seed \(seed) (LEASEHOLD_KILLS_SEED)." : ""
+        print("kill matrix: \(summary)\(sample)\n\n\(table.text)\n")
+        LastWords.add(table.failureLines.map { "kill matrix:\(sample) FAILED: \($0)" })
         for verdict in failed {
             Issue.record("\(verdict.cell): \(verdict.failures.joined(separator: "; "))")
         }

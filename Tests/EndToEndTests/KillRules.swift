@@ -84,6 +84,13 @@ struct KillRules {
         return hits(.supervisor) && !hasGuest ? .dies : .goesOn
     }
 
+    /// How long what has to die may live on, in seconds (`docs/promises.md`, 3 and 4). An emulator that is asked itself ends
+    /// when it has closed its disks: that is nobody's promise.
+    var mostSeconds: Double {
+        let endsByItself = cell.phase == .paused && cell.victims.isDisjoint(with: [.supervisor]) && !keeperDies
+        return endsByItself && guestEnd == .exit(0) ? 8 : 1
+    }
+
     /// Whether it is the next `list` that writes the record.
     var isRecordedByList: Bool { supervisorDies }
 

@@ -33,14 +33,14 @@ struct KillScene {
         switch cell.phase {
         case .acquiring:
             try hosts.formatLease(stage.disk)
-            holder = try hosts.second.hold(try hosts.leaseText(stage.disk))
-            options += ["--wait", "100s"]
+            holder = try hosts.second.hold(try hosts.leaseText(stage.disk), seconds: 300)
+            options += ["--wait", "300s"]
         case .spawning:
             let gate = try ExecGate(to: probe, at: hosts.scratch.file("k\(stage.tag).gate"))
             self.gate = gate
             probe = gate.path
         case .stopping:
-            options += ["--stop-timeout", "100s"]
+            options += ["--stop-timeout", "300s"]
             modes += ",ignore-signals"
         case .paused:
             let monitor = hosts.scratch.file("k\(stage.tag).qmp")
@@ -50,7 +50,7 @@ struct KillScene {
             break
         }
         if emulator == nil { options += ["--disk", stage.disk] }
-        let command = emulator ?? [probe, "hostile", modes, record.path, "100"]
+        let command = emulator ?? [probe, "hostile", modes, record.path, "300"]
         var program = try stage.supervised(options, command)
         program.inheritance.limits = [.init(resource: Int32(RLIMIT_CORE.rawValue), soft: 0, hard: 0)]
         self.program = try hosts.scratch.start(program)
@@ -87,8 +87,12 @@ struct KillScene {
             guest = keeper.map { processes(descendingFrom: $0.pid) } ?? []
             return
         }
-        hunter = try LeaseHunter(stage, everyMilliseconds: 3)
+        // With its host's daemon gone the lease is not to be had for a long time, however often it is asked for.
+        hunter = try LeaseHunter(stage, everyMilliseconds: cell.endsDaemon ? 30 : 3)
     }
+
+    /// Whether it is still there: the kernel opens a gate by itself after a while.
+    var isInPhase: Bool { cell.phase != .spawning || guest.first.map(ExecGate.holds) == true }
 
     /// Waits until a guest whose daemon was killed stands still.
     func awaitPause() throws { try awaitState("paused") }
@@ -119,65 +123,6 @@ struct KillScene {
         return all.compactMap { victim, process in
             guard cell.victims.contains(victim), let process else { return nil }
             return (victim, process)
-        }
-    }
-}
-
-/// A blow to the victims of some scenes under one daemon, as nearly at once as a loop over them is.
-struct KillStrike {
-    /// When it began, in CLOCK_MONOTONIC.
-    let nanoseconds: UInt64
-
-    /// Strikes; the daemon once, and last.
-    init(_ scenes: [KillScene], daemon: SanlockDaemon?) throws {
-        guard let blow = scenes.first?.cell.blow else { throw TestFailure("no scene to strike") }
-        let daemon = daemon.flatMap { ProcessIdentity(living: $0.pid) }
-        var targets = scenes.flatMap { $0.targets(daemon: nil) }
-        if let daemon { targets.append((.daemon, daemon)) }
-        switch blow {
-        case .fault:
-            let ours = targets.filter { $0.victim == .supervisor || $0.victim == .keeper }.map(\.process)
-            for process in ours { try KillStrike.breakCode(of: process) }
-            // Being stopped and continued makes each of them leave its system call, or begin it again.
-            try KillStrike.stop(ours)
-            nanoseconds = monotonicNanoseconds()
-            for (victim, process) in targets {
-                process.signal(victim == .supervisor || victim == .keeper ? SIGCONT : SIGSEGV)
-            }
-        case .stopThenKill:
-            try KillStrike.stop(targets.map(\.process))
-            pause(milliseconds: 100)
-            nanoseconds = monotonicNanoseconds()
-            for target in targets { target.process.signal(SIGKILL) }
-        case .term, .interrupt, .hangUp, .quit, .kill:
-            nanoseconds = monotonicNanoseconds()
-            for target in targets { target.process.signal(blow.signal) }
-        }
-    }
-
-    private static func stop(_ processes: [ProcessIdentity]) throws {
-        for process in processes { process.signal(SIGSTOP) }
-        try eventually(within: 2, every: 0.2, "the stop of \(processes)") {
-            // One that wakes up by itself may have ended already.
-            processes.allSatisfy { !$0.exists || ProcessStatus($0.pid)?.state == "T" }
-        }
-    }
-
-    /// Has a process fault once it leaves the system call that its first thread waits in, or begins it again: a SIGSEGV
-    /// that is only sent is blocked in supervisor and keeper.
-    private static func breakCode(of process: ProcessIdentity) throws {
-        let memory = open("/proc/\(process.pid)/mem", O_WRONLY | O_CLOEXEC)
-        guard memory >= 0 else { throw TestFailure("can't write to the memory of \(process): errno \(errno)") }
-        defer { close(memory) }
-        let address = try eventuallyFound(within: 5, "\(process) waiting in a system call") { () -> UInt64? in
-            let call = readProcessFile(process.pid, "syscall").map { String(decoding: $0, as: UTF8.self) } ?? ""
-            guard let last = call.split(whereSeparator: \.isWhitespace).last, last.hasPrefix("0x") else { return nil }
-            return UInt64(last.dropFirst(2), radix: 16)
-        }
-        // x86-64's hlt, which no program may execute, in place of `syscall` (two bytes) and of what follows it.
-        let code: [UInt8] = [0xf4, 0xf4, 0xf4]
-        guard pwrite(memory, code, code.count, off_t(address) - 2) == code.count else {
-            throw TestFailure("can't break \(process) at \(address): errno \(errno)")
         }
     }
 }

@@ -27,10 +27,15 @@ struct KillTable {
             return "| " + cells.joined(separator: " | ") + " |"
         }
         lines.insert("| " + widths.map { String(repeating: "-", count: $0) }.joined(separator: " | ") + " |", at: 1)
-        let failures = verdicts.flatMap { verdict in
-            verdict.failures.map { "- \(verdict.cell): \($0.replacingOccurrences(of: "\n", with: " "))" }
-        }
+        let failures = failureLines.map { "- \($0)" }
         return (lines + (failures.isEmpty ? [] : ["", "Failed:", ""]) + failures).joined(separator: "\n")
+    }
+
+    /// What failed: the cell and what was wrong, a line each.
+    var failureLines: [String] {
+        verdicts.flatMap { verdict in
+            verdict.failures.map { "\(verdict.cell): \($0.replacingOccurrences(of: "\n", with: " "))" }
+        }
     }
 
     /// Puts table and summary into a document, in place of what is between its marks.

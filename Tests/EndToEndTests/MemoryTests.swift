@@ -71,8 +71,13 @@ import TestSupport
             let connection = try ControlConnection(guest.control)
             try connection.send("Monitor", more: true)
             _ = try connection.receive()
-            pause(milliseconds: 500)
-            let before = try wakeUps(of: guest)
+            // Until its start is over.
+            var before = try wakeUps(of: guest)
+            try eventually(within: 20, every: 1000) {
+                let last = before
+                before = try wakeUps(of: guest)
+                return before == last
+            }
             pause(milliseconds: 10_000)
             #expect(try wakeUps(of: guest) == before)
         }

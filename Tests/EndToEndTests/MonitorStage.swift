@@ -53,6 +53,11 @@ struct MonitorStage {
     /// The commands that its monitor has taken in.
     var commands: [String] { HostileMonitor.commands(in: program.output) }
 
+    /// Waits until it was paused for the first time, or as often as this.
+    func waitUntilPaused(_ times: Int = 1) throws {
+        try program.waitUntilPaused(within: 15) { eventNames().count { $0 == "paused" } == times }
+    }
+
     /// Waits until an event of this name was told.
     @discardableResult
     func waitForEvent(_ name: String, within seconds: Double) throws -> JSONValue {

@@ -115,7 +115,8 @@ import Testing
         let record = HostileRecord(stage.hosts.scratch.file("\(stage.tag).pids"))
         let executable = stage.hosts.scratch.file("\(stage.tag).guest")
         try FileManager.default.copyItem(atPath: try Products.probe(), toPath: executable)
-        let blocker = try stage.hosts.scratch.start(Program("python3", ["-c", Self.executionBlocker, executable]))
+        let blocker = try stage.hosts.scratch.start(
+            Program(Products.python, ["-c", Self.executionBlocker, executable]))
         try blocker.waitForOutput("marked")
         let program = try stage.hosts.scratch.start(
             try stage.supervised(

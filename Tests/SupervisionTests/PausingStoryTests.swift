@@ -87,7 +87,8 @@ import Testing
             guest.handle(.leasesLost(endSeconds: 34)) == [
                 .pauseGuest, .startTimer(.pause, seconds: 17), .announceLeaseLoss,
             ])
-        #expect(guest.handle(.guestPaused) == [.cancelTimer(.pause), .announcePause(.loss(goesOn: true)), .giveLeasesBack])
+        #expect(
+            guest.handle(.guestPaused) == [.cancelTimer(.pause), .announcePause(.loss(goesOn: true)), .giveLeasesBack])
         #expect(guest.handle(.leasesReleased(free: false)) == [.startTimer(.nextAttempt, seconds: 1)])
         #expect(guest.handle(.timerFired(.nextAttempt)) == [.retakeLeases(orNext: false)])
         let gone = LeaseFailure(.lockspaceGone, detail: "")

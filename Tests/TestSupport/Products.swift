@@ -31,6 +31,10 @@ public enum Products {
             "\(name) is not in \(folders.joined(separator: ", ")); run `swift build -c release`, or set LEASEHOLD_BIN")
     }
 
+    /// An interpreter for small scripts: `LEASEHOLD_PYTHON` (set by `scripts/test`), which starts at once, where the `python3`
+    /// of the PATH may be a shell script that looks for one.
+    public static var python: String { ProcessInfo.processInfo.environment["LEASEHOLD_PYTHON"] ?? "python3" }
+
     private static let packageFolder: String = {
         var url = URL(fileURLWithPath: #filePath)
         while url.path != "/" {

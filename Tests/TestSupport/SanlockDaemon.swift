@@ -78,9 +78,15 @@ public final class SanlockDaemon: Sendable {
     // MARK: Life
 
     /// Kills it as a crash would, and reaps it.
-    public func kill() {
-        program.signal(SIGKILL)
-        _ = try? program.wait(timeout: 5)
+    ///
+    /// - Returns: when it was gone, in CLOCK_MONOTONIC. It has requests under way to wait for first, and its sockets stay
+    ///   open until then.
+    @discardableResult
+    public func kill() -> UInt64 {
+        let killed = program
+        killed.signal(SIGKILL)
+        _ = try? killed.wait(timeout: 20)
+        return killed.endedNanoseconds ?? monotonicNanoseconds()
     }
 
     /// Kills it, where it still runs, and starts another in its place, which has joined no lockspace.

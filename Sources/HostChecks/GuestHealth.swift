@@ -57,6 +57,9 @@ public struct GuestHealth: Sendable {
         }
         if hasLost { return "leases lost, \(status.state == .stopping ? "being ended" : status.state.rawValue)" }
         if status.leases.isEmpty { return "-" }
+        if status.leases.allSatisfy({ $0.state == .released }) {
+            return [.starting, .incoming].contains(status.state) ? "leases not taken yet" : "leases given back"
+        }
         guard let worst, let age = worst.lastRenewalSeconds else { return "held" }
         if !isLate(worst) { return "renewed \(whole(age)) s ago" }
         let acts = worst.actsInSeconds.map { ", acts in \(whole($0)) s" } ?? ""

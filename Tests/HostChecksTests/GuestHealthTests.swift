@@ -104,4 +104,15 @@ import Testing
         let odd = health(status(.stopping, lease: .lost, in: [lockspace]))
         #expect(!odd.facts.isEmpty && !odd.words.isEmpty && !health(status(in: [lockspace])).words.isEmpty)
     }
+
+    @Test func aGuestWithoutItsLeasesDoesNotHoldThem() {
+        for (state, words) in [
+            (WireStatus.State.incoming, "leases not taken yet"), (.starting, "leases not taken yet"),
+            (.migrating, "leases given back"), (.paused, "leases given back"),
+        ] {
+            let health = GuestHealth(
+                status: status(state, lease: .released, in: []), events: [], secondsSince1970: 0)
+            #expect(health.words == words)
+        }
+    }
 }

@@ -38,12 +38,17 @@ struct MigrateRun: ParsableCommand {
         let uri = try check(try source.status(), try target.statusOnceReady())
         let began = Clock.monotonicSeconds()
         _ = try source.order(.prepareMigrate(uri: uri), doing: "preparing")
+        var mayHaveCome = false
         do throws(ConnectionError) {
             _ = try source.order(.migrate(uri: uri), doing: "migrating")
             let ticket = try source.order(.completeMigrateOut(cancel: false), doing: "giving the leases of").ticket
+            mayHaveCome = true
             _ = try target.order(.completeMigrateIn(ticket: ticket, cancel: false), doing: "bringing in")
         } catch {
-            throw Problem(Problem(error).code, "\(guest) was not migrated: \(error.message); \(back(source, target))")
+            throw Problem(
+                Problem(error).code,
+                "\(guest) was not migrated: \(error.message); "
+                    + back(source, target, mayHaveCome: mayHaveCome))
         }
         // Nothing is lost by this one: it has no leases, and its state is at the target.
         _ = try? source.order(.kill, doing: "ending the source of")
@@ -79,24 +84,26 @@ struct MigrateRun: ParsableCommand {
     }
 
     // The target first: while it may run, the source must not.
-    private func back(_ source: Side, _ target: Side) -> String {
-        let isTargetGone: Bool
+    private func back(_ source: Side, _ target: Side, mayHaveCome: Bool) -> String {
         var ends: [String] = []
+        var mayRunThere = mayHaveCome
         do throws(ConnectionError) {
             try target.callOff()
-            isTargetGone = true
+            mayRunThere = false
+            ends.append("the target is gone")
         } catch {
-            isTargetGone = target.isGone(by: error)
-            if !isTargetGone { ends.append("the target: \(error.message)") }
+            // Of a socket that may be forwarded from another machine nobody can tell which end is gone.
+            if target.isGone(by: error), !target.isSocket { mayRunThere = false }
+            let gone = target.isSocket ? "the target is gone or can't be reached" : "the target is gone"
+            ends.append(target.isGone(by: error) ? gone : "the target: \(error.message)")
         }
-        if isTargetGone { ends.append("the target is gone") }
         do throws(ConnectionError) {
             _ = try source.order(.completeMigrateOut(cancel: true), doing: "calling back")
             let isStill = (try? source.status())?.state == .paused
             ends.append(isStill ? "it stands still at the source, as before" : "it runs on at the source")
         } catch {
             if source.isGone(by: error) {
-                ends.append(isTargetGone ? "so is the source: it runs nowhere" : "the source is gone")
+                ends.append(mayRunThere ? "the source is gone" : "and so is the source: it runs nowhere")
             } else {
                 ends.append(Problem(takenBetween: error, "it can't go on at the source")?.text ?? error.message)
             }
@@ -145,14 +152,13 @@ private struct Side {
         }
     }
 
-    /// Whether an error says that there is no such guest any more. Of a socket that is forwarded from another machine nothing
-    /// but the guest's own word says so.
+    /// Whether an error says that there is no such guest any more, or none that could be reached.
     func isGone(by error: ConnectionError) -> Bool {
         switch error {
         case .refused(_, .wrongState(let state)):
             state == WireStatus.State.exited.rawValue || state == WireStatus.State.stopping.rawValue
-        case .noSuchGuest, .gone: !isSocket
-        case .unreachable(_, let error): !isSocket && (error.number == ENOENT || error.number == ECONNREFUSED)
+        case .noSuchGuest, .gone: true
+        case .unreachable(_, let error): error.number == ENOENT || error.number == ECONNREFUSED
         case .silent, .notListening, .refused, .unreadable, .unexpected: false
         }
     }

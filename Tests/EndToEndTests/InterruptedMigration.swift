@@ -109,7 +109,7 @@ final class InterruptedMigration {
                 "mover was not migrated", "the target is gone",
                 isLost ? "it runs nowhere" : "it runs on at the source",
             ])
-        #expect(!there.supervisor.isRunning)
+        _ = try there.supervisor.wait(timeout: 5)
     }
 
     // MARK: While `in` waits for the target's emulator
@@ -155,7 +155,7 @@ final class InterruptedMigration {
     private func expectAtSource(_ raised: Int) throws {
         try callOffTarget()
         if try here.state() == "migrating" {
-            try here.leasehold("migrate", "out", here.name, "--cancel").expecting(.exit(0))
+            try here.callBack().expecting(.exit(0))
         }
         #expect(try here.state() == "running")
         #expect(try here.version() == version + raised)
@@ -165,7 +165,7 @@ final class InterruptedMigration {
         }
         // It may be migrated as if nothing had been.
         #expect(try here.ticket("prepare", "--to", "again")["leases"]?[0]?["state"] == "held")
-        try here.leasehold("migrate", "out", here.name, "--cancel").expecting(.exit(0))
+        try here.callBack().expecting(.exit(0))
         #expect(try here.state() == "running")
     }
 
@@ -179,7 +179,7 @@ final class InterruptedMigration {
         #expect(try there.version() == version + 1)
         stage.expectWriting()
         if here.supervisor.isRunning, stage.hosts.first.daemon.isRunning {
-            let refused = try here.leasehold("migrate", "out", here.name, "--cancel")
+            let refused = try here.callBack()
             expectOneLine(refused, code: 75, naming: ["mover can't go on here", "host2"])
         }
     }

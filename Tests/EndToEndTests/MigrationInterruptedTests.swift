@@ -54,7 +54,7 @@ import Testing
                 }
                 _ = try there.supervisor.wait(timeout: 10)
                 try eventually(within: 5, every: 20) { try hosts.holders(of: stage.disk).isEmpty }
-                let back = try here.leasehold("migrate", "out", here.name, "--cancel")
+                let back = try here.callBack()
                 if back.succeeded {
                     #expect(try here.state() == "running")
                     stage.expectWriting()
@@ -94,7 +94,7 @@ import Testing
             #expect(try stage.hosts.holders(of: stage.disk).map(\.host.id) == [1])
             try here.monitor.execute("cont")
             // Called off, it goes on.
-            try here.leasehold("migrate", "out", here.name, "--cancel").expecting(.exit(0))
+            try here.callBack().expecting(.exit(0))
             let outcome = try waiting.finish()
             #expect(!outcome.succeeded)
             #expect(try here.state() == "running")

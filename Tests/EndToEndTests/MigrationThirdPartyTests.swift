@@ -63,12 +63,12 @@ import Testing
             #expect(try there.state() == "paused")
             #expect(try there.version() == version + 1)
             // While it has it, nobody else does.
-            let refused = try here.leasehold("migrate", "out", here.name, "--cancel")
+            let refused = try here.callBack()
             expectOneLine(refused, code: 75, naming: ["guest mover on host host2"])
             try there.leasehold("kill", there.name).expecting(.exit(0))
             #expect(try there.exitRecord()["leasesFree"] == true)
 
-            try here.leasehold("migrate", "out", here.name, "--cancel").expecting(.exit(0))
+            try here.callBack().expecting(.exit(0))
             #expect(try here.state() == "paused")
             #expect(try here.version() == version + 2)
             try here.leasehold("resume", here.name).expecting(.exit(0))
@@ -98,7 +98,7 @@ import Testing
             #expect(try stage.hosts.holders(of: stage.disk).isEmpty)
             try there.leasehold("migrate", "in", there.name, "--cancel").expecting(.exit(0))
 
-            try here.leasehold("migrate", "out", here.name, "--cancel").expecting(.exit(0))
+            try here.callBack().expecting(.exit(0))
             #expect(try here.state() == "running")
             #expect(try here.version(0) == versions[0] + 2)
             #expect(try here.version(1) == versions[1] + 1)
@@ -160,7 +160,7 @@ private struct Gap {
 
     /// The source stays stopped, and says why.
     func expectCalledOffInVain(naming who: String) throws {
-        let refused = try here.leasehold("migrate", "out", here.name, "--cancel")
+        let refused = try here.callBack()
         expectOneLine(refused, code: 75, naming: ["mover can't go on here", who, stage.disk, "leasehold kill"])
         #expect(try here.state() == "migrating")
         let word = try here.monitor.status()

@@ -78,8 +78,8 @@ let package = Package(
         .executableTarget(
             name: "domain-lock-sample", dependencies: ["DomainLock", "LockManager"], path: "docs/samples/domain-lock"),
         .testTarget(name: "EmulatorCommandLineTests", dependencies: ["EmulatorCommandLine"]),
-        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration"]),
-        .testTarget(name: "ControlProtocolTests", dependencies: ["ControlProtocol"]),
+        .testTarget(name: "ConfigurationTests", dependencies: ["Configuration", "TestSupport"]),
+        .testTarget(name: "ControlProtocolTests", dependencies: ["ControlProtocol", "TestSupport"]),
         .testTarget(name: "SupervisionTests", dependencies: ["Supervision", "Leases"]),
         .testTarget(name: "LeasesTests", dependencies: ["Leases"]),
         .testTarget(name: "DiskNamesTests", dependencies: ["DiskNames", "Platform", "TestSupport"]),

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -52,7 +53,7 @@ static void wait_in_front(int front, int signals, pid_t child)
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 125);
 }
 
-int leasehold_detach(const struct leasehold_caller *caller, int *front)
+int leasehold_detach(const struct leasehold_caller *caller, char **arguments, char *number)
 {
 	int ends[2], signals;
 	sigset_t mask;
@@ -67,7 +68,7 @@ int leasehold_detach(const struct leasehold_caller *caller, int *front)
 	if (pipe(ends) < 0)
 		return -1;
 	fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-	fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+	snprintf(number, 12, "%d", ends[1]);
 	child = fork();
 	if (child < 0)
 		return -1;
@@ -76,8 +77,8 @@ int leasehold_detach(const struct leasehold_caller *caller, int *front)
 		signals = signalfd(-1, &mask, SFD_CLOEXEC);
 		wait_in_front(ends[0], signals, child);
 	}
-	close(ends[0]);
 	setsid();
-	*front = ends[1];
-	return 0;
+	leasehold_caller_restore(caller);
+	execv("/proc/self/exe", arguments);
+	_exit(125);
 }

@@ -108,10 +108,7 @@ extension LockManager {
 
     /// All that its supervisor says of the guest. Blocks for five seconds at most.
     public func status() throws(LockManagerError) -> GuestStatus {
-        let sanlock = try supervised("telling a guest's status")
-        return try ask(.getStatus, of: try find(sanlock), timeoutSeconds: 5) { reply throws(WireError) in
-            try reply.value("status")
-        }
+        try status(of: try find(try supervised("telling a guest's status")))
     }
 
     /// The guest's leases with their versions; the README's `Inquire`. With `nop` there are none. Blocks for five seconds at most.

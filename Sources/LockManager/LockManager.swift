@@ -142,7 +142,7 @@ public final class LockManager: Sendable {
         }
     }
 
-    /// The guest's process, once it runs; the README's `GetChild`. Blocks until then.
+    /// The guest's process, once it runs, or waits for its migration; the README's `GetChild`. Blocks until then.
     ///
     /// - Parameters:
     ///   - supervisorPid: the process that was started as the supervisor: where it ends without a guest, nothing is waited for
@@ -156,8 +156,11 @@ public final class LockManager: Sendable {
         while true {
             let isStarting = supervisorPid == nil || supervisor?.isAlive == true
             do throws(LockManagerError) {
-                return try ask(.getChild, of: try find(sanlock), timeoutSeconds: 5) { reply throws(WireError) in
-                    try reply.childPid()
+                let status = try status(of: try find(sanlock))
+                // One that waits for a migration has a process before it can be sent anything.
+                if let pid = status.childPid, status.state != .starting { return pid }
+                guard status.state == .acquiring || status.state == .starting else {
+                    throw .wrongState(status.state.rawValue)
                 }
             } catch {
                 switch error {
@@ -166,7 +169,6 @@ public final class LockManager: Sendable {
                     guard isStarting, beginning != .attach else {
                         throw .notStarted("the supervisor of \(guest.name) has ended; see what it wrote")
                     }
-                case .wrongState("acquiring"), .wrongState("starting"): break
                 case .unavailable where Clock.monotonicSeconds() < deadline: break
                 default: throw error
                 }
@@ -187,13 +189,14 @@ public final class LockManager: Sendable {
         if let state = found.paths.readState() {
             uuid = state.status.uuid
         } else {
-            let status: GuestStatus = try ask(.getStatus, of: found, timeoutSeconds: 5) { reply throws(WireError) in
-                try reply.value("status")
-            }
-            uuid = status.uuid
+            uuid = try status(of: found).uuid
         }
         guard uuid.lowercased() == guest.uuid else { throw .notRunning(guest.name) }
         return found
+    }
+
+    func status(of found: FoundGuest) throws(LockManagerError) -> GuestStatus {
+        try ask(.getStatus, of: found, timeoutSeconds: 5) { reply throws(WireError) in try reply.value("status") }
     }
 
     func ask<Answer>(

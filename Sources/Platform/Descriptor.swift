@@ -69,6 +69,11 @@ public enum InheritedDescriptors {
         }
     }
 
+    /// Keeps a descriptor from the programs that are executed from here on.
+    public static func closeOnExec(_ number: Int32) {
+        _ = fcntl(number, F_SETFD, FD_CLOEXEC)
+    }
+
     /// A copy of a descriptor under a number of its own, closed in children; nil where there is no room.
     public static func copyAside(_ number: Int32) -> Int32? {
         let copy = fcntl(number, F_DUPFD_CLOEXEC, 3)

@@ -15,15 +15,20 @@ public enum OwnProcess {
         exit(128 + signal)
     }
 
-    /// Goes on in a session of its own, while the process that the caller waits for waits in front. See
-    /// `leasehold_detach` in `keeper.h`.
+    /// Has this program go on anew in a session of its own, with its caller's settings and its own arguments, while this
+    /// process waits in front of it until the guest runs, and ends. See `leasehold_detach` in `keeper.h`.
     ///
-    /// - Returns: the descriptor to write to once the guest runs; its closing lets the caller go on.
-    public static func detach(from caller: Caller) throws(SystemError) -> Int32 {
-        var front: Int32 = -1
+    /// - Parameter option: what stands in front of the other program's arguments, and before the number of the descriptor to
+    ///   write to once the guest runs; its closing lets the caller go on.
+    public static func detach(from caller: Caller, option: String) throws(SystemError) -> Never {
         var state = caller.state
-        try checked("fork") { leasehold_detach(&state, &front) }
-        return front
+        let number = "000000000000"
+        let name = CommandLine.arguments.first ?? option
+        let failure = StringVector(argumentsWithoutFirst: 1).withFront([name, option, number]) { arguments in
+            _ = arguments[2].map { leasehold_detach(&state, arguments, $0) }
+            return errno
+        }
+        throw SystemError("fork", number: failure)
     }
 
     /// Keeps the process's memory from being paged out, where it may.

@@ -30,6 +30,13 @@ public struct LeaseAsking: Sendable {
         case elsewhere(LeaseHolder, version: UInt64)
     }
 
+    /// A lease with the disk that it stands for, where that is known: of one that was spelled out, by its holder's record.
+    public func named(_ request: LeaseRequest) -> LeaseRequest {
+        guard request.disk == nil, let disk = records.disks()[request.resource.name] else { return request }
+        let automatic = settings.request(forDisk: disk, mode: request.mode)
+        return automatic.resource == request.resource ? automatic : request
+    }
+
     /// Looks at a lease.
     ///
     /// - Throws: that its lockspace isn't joined, or that nobody can tell.

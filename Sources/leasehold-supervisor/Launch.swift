@@ -13,9 +13,15 @@ struct Launch {
     /// What the caller set, and its descriptors, as they were before anything of ours could be mistaken for them.
     let caller: Caller
     let callerDescriptors: [Int32]
+    /// The way to the process in front, where this one has been detached from it.
+    let behindFront: Int32?
     private let logWriter = LogWriter()
 
-    init(options: SupervisorOptions, caller: Caller, callerDescriptors: [Int32]) {
+    /// What a detached process is started with, and the descriptor's number behind it.
+    static let behindFrontOption = "--behind-front"
+
+    init(options: SupervisorOptions, caller: Caller, callerDescriptors: [Int32], behindFront: Int32?) {
+        self.behindFront = behindFront
         self.options = options
         self.caller = caller
         self.callerDescriptors = callerDescriptors
@@ -43,7 +49,8 @@ struct Launch {
         var messages: Int32 = 2
         var front: GuestPlan.Front?
         if options.detaches || daemonizes {
-            front = GuestPlan.Front(descriptor: try detach(), printsLine: options.detaches)
+            guard let behindFront else { try detach() }
+            front = GuestPlan.Front(descriptor: behindFront, printsLine: options.detaches)
             if !daemonizes {
                 // The guest's streams lead nowhere; ours does until it runs.
                 messages = InheritedDescriptors.copyAside(2) ?? 2
@@ -80,6 +87,7 @@ struct Launch {
         plan.supervisorPidFile = options.supervisorPidFile
         plan.readyDescriptor = options.readyDescriptor
         plan.front = front
+        if behindFront != nil { plan.arguments = StringVector(argumentsWithoutFirst: 3) }
         plan.logWriter = logWriter
         plan.notifySocket = Environment.variable("NOTIFY_SOCKET")
         plan.warnings = warnings
@@ -151,8 +159,8 @@ struct Launch {
         }
     }
 
-    private func detach() throws(Refusal) -> Int32 {
-        do throws(SystemError) { return try OwnProcess.detach(from: caller) } catch {
+    private func detach() throws(Refusal) -> Never {
+        do throws(SystemError) { try OwnProcess.detach(from: caller, option: Launch.behindFrontOption) } catch {
             throw Refusal(ExitStatus.Code.failure, "can't detach: \(error.message)")
         }
     }

@@ -5,10 +5,19 @@ import Supervision
 if let status = NoticeCommand.run(Array(CommandLine.arguments.dropFirst())) { exit(status) }
 if let carryOn = CarryOn(Array(CommandLine.arguments.dropFirst())) { end(carryOn.live()) }
 
+var arguments = Array(CommandLine.arguments.dropFirst())
+let behindFront = arguments.first == Launch.behindFrontOption ? arguments.dropFirst().first.flatMap { Int32($0) } : nil
+if let behindFront {
+    arguments.removeFirst(2)
+    InheritedDescriptors.closeOnExec(behindFront)
+    // It was executed by another name.
+    OwnProcess.shownName = CommandLine.arguments[0].split(separator: "/").last.map(String.init) ?? ""
+}
+
 // What the caller set, and its descriptors, come first: later nobody could tell them from ours.
 let caller = Caller.takeOver()
 InheritedDescriptors.plugStandardStreams()
-let callerDescriptors = InheritedDescriptors.numbers()
+let callerDescriptors = InheritedDescriptors.numbers().filter { $0 != behindFront }
 
 func end(_ status: ExitStatus) -> Never {
     switch status {
@@ -26,15 +35,16 @@ func fail(_ code: Int32, _ text: String, readyDescriptor: Int32? = nil) -> Never
 }
 
 do throws(SupervisorOptions.Problem) {
-    let options = try SupervisorOptions(
-        Array(CommandLine.arguments.dropFirst()), callerDescriptors: callerDescriptors)
+    let options = try SupervisorOptions(arguments, callerDescriptors: callerDescriptors)
     if options.showsHelp || options.showsVersion {
         let text = options.showsHelp ? SupervisorOptions.help : "leasehold-supervisor \(version)\n"
         try? Files.write(Array(text.utf8), to: 1)
         exit(0)
     }
     do throws(Refusal) {
-        end(try Launch(options: options, caller: caller, callerDescriptors: callerDescriptors).live())
+        end(try Launch(
+                options: options, caller: caller, callerDescriptors: callerDescriptors, behindFront: behindFront
+            ).live())
     } catch {
         fail(error.code, error.text, readyDescriptor: options.readyDescriptor)
     }

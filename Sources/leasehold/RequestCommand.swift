@@ -47,7 +47,8 @@ struct RequestCommand: ParsableCommand {
         do throws(LeaseFailure) { try LeaseDirectory.checkDaemon() } catch { throw Problem(error) }
         let mode: LeaseDemand.Mode = way == .force ? .force : .graceful
         let patience = wait.flatMap(parseDuration)
-        let course = RequestCourse(LeaseAsking(settings: settings), request, mode)
+        let asking = LeaseAsking(settings: settings)
+        let course = RequestCourse(asking, asking.named(request), mode)
         let answer = try working { progress throws(LeaseFailure) in
             try course.run(waiting: patience, progress)
         }
@@ -77,14 +78,18 @@ struct RequestCommand: ParsableCommand {
         let subject = request.subject.printable
         switch answer {
         case .missing:
+            let path = request.resource.path
             throw Problem(
                 Problem.notFound,
-                "\(subject) has no lease in \(request.resource.path): no guest has used it since a clean-up")
+                request.disk == nil
+                    ? "there is no \(subject) in \(path)"
+                    : "\(subject) has no lease in \(path): no guest has used it since a clean-up")
         case .free:
             if json { return try show(object(request, "free", nil, mode, nil)) }
             try show("\(subject) is free: nobody holds its lease\n")
         case .here(let holder):
-            let guest = holder.guest.map { "leasehold stop \($0.printable)" } ?? "leasehold list shows this host's guests"
+            let guest =
+                holder.guest.map { "leasehold stop \($0.printable)" } ?? "leasehold list shows this host's guests"
             throw Problem(
                 Problem.busy, "\(subject) is held on this host by \(holder.description.printable); \(guest)")
         case .shared(let holder):
@@ -96,7 +101,8 @@ struct RequestCommand: ParsableCommand {
             let when = holder.freeWithinSeconds.map { "in at most \(Int($0.rounded(.up))) s" } ?? "later"
             throw Problem(
                 Problem.busy,
-                "\(subject) was held by \(holder.description.printable), which is dead and hears nothing; it can be had \(when)")
+                "\(subject) was held by \(holder.description.printable), which is dead and hears nothing; it can be had \(when)"
+            )
         case .asked(let holder, let version, let withinSeconds):
             if json { return try show(object(request, "asked", holder, mode, (version, withinSeconds))) }
             try show(
@@ -108,7 +114,8 @@ struct RequestCommand: ParsableCommand {
         case .handedOn(let holder, let next):
             throw Problem(
                 Problem.busy,
-                "\(holder.description.printable) has given up \(subject), and \(next.description.printable) has it by now")
+                "\(holder.description.printable) has given up \(subject), and \(next.description.printable) has it by now"
+            )
         case .kept(let holder):
             throw Problem(
                 Problem.busy,
@@ -119,7 +126,8 @@ struct RequestCommand: ParsableCommand {
 
     private func effect(on holder: LeaseHolder, _ mode: LeaseDemand.Mode) -> String {
         switch (holder.record, mode) {
-        case (.believed, .graceful): "its supervisor hears of it, and stops or pauses the guest as its --on-lease-loss says,"
+        case (.believed, .graceful):
+            "its supervisor hears of it, and stops or pauses the guest as its --on-lease-loss says,"
         case (.believed, .force): "its sanlock daemon kills the supervisor, and the guest dies with it,"
         case (_, .graceful): "its sanlock daemon runs what that program has set for this, or sends it SIGTERM,"
         case (_, .force): "its sanlock daemon kills it"

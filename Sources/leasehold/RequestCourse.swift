@@ -62,7 +62,8 @@ struct RequestCourse: Sendable {
         let began = Clock.monotonicSeconds()
         var asked = began
         progress(
-            LeaseProgress("waiting for \(holder.shortDescription) to give up \(request.subject)", secondsAtMost: seconds))
+            LeaseProgress(
+                "waiting for \(holder.shortDescription) to give up \(request.subject)", secondsAtMost: seconds))
         while true {
             switch try asking.sight(of: request) {
             case .free, .missing: return .givenUp(holder)

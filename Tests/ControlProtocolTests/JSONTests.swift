@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import ControlProtocol
@@ -97,10 +98,13 @@ import Testing
     }
 
     /// Comparing each key with all before it would take much longer than the limit.
-    @Test(.timeLimit(.minutes(1))) func findsADuplicateAmongManyKeysInLinearTime() throws {
+    @Test func findsADuplicateAmongManyKeysInLinearTime() {
         let members = (0..<100_000).map { "\"k\($0)\":0" }.joined(separator: ",")
-        #expect(throws: JSONError.self) { try JSON(parsing: "{\(members),\"k4711\":1}") }
-        #expect(try JSON(parsing: "{\(members)}").objectValue?.count == 100_000)
+        let seconds = processorSeconds {
+            #expect(throws: JSONError.self) { try JSON(parsing: "{\(members),\"k4711\":1}") }
+            #expect((try? JSON(parsing: "{\(members)}"))?.objectValue?.count == 100_000)
+        }
+        #expect(seconds < 60)
     }
 
     @Test(

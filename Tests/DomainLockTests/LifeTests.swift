@@ -135,20 +135,18 @@ import Testing
     }
 
     @Test func whoHadTheDiskDuringAPauseKeepsItPaused() throws {
-        try Stage.with("sanlock") { stage in
+        try withScratch { scratch in
+            let (stage, other) = (try Stage("sanlock", scratch), try Stage("sanlock", scratch, second: true))
+            try stage.place.hosts.waitUntilSeen()
             let disk = try stage.place.hosts.disk()
             let guest = try RealGuest(stage, disks: [disk])
             try guest.lock.pause(release: true)
-            let third = try stage.start(nil, [.disk(disk)])
-            guard case .busy = refusal({ try guest.lock.resume() })?.refused else {
-                Issue.record("two guests have one disk")
-                return
-            }
+            let third = try other.start(nil, [.disk(disk)])
+            let held = refusal { try guest.lock.resume() }
+            #expect(held?.holder?.guest == third.manager.guest.name, "\(String(describing: held))")
             try third.shutdown()
-            guard case .busy = refusal({ try guest.lock.resume() })?.refused else {
-                Issue.record("a disk that another had in between was taken again")
-                return
-            }
+            let late = refusal { try guest.lock.resume() }
+            #expect(late?.holder?.hostId == 2, "\(String(describing: late))")
             #expect(try !guest.isRunning && stage.place.hosts.holders(of: disk).isEmpty)
         }
     }

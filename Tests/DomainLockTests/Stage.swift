@@ -74,6 +74,9 @@ extension DomainLockError {
     /// Why the lock manager refused; nil where it was something else.
     var refused: LockManagerError? { if case .refused(let error) = self { error } else { nil } }
 
+    /// Who is in the way; nil where it was something else.
+    var holder: LeaseHolder? { if case .refused(.busy(_, let holder)) = self { holder } else { nil } }
+
     /// Whether the lock manager refused for the resource's sake.
     var refusesResource: Bool { if case .refused(.invalidResource) = self { true } else { false } }
 

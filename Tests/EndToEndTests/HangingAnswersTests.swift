@@ -92,7 +92,22 @@ import Testing
         }
     }
 
+    /// What hangs has failed after eight seconds, and ends the guests. Where the machine needs them all to look at them, it is
+    /// begun again.
+    private struct Overtaken: Error {
+        let seconds: Double
+    }
+
     @Test(arguments: Hang.allCases) func lookingAndEndingWorkInEveryState(hang: Hang) throws {
+        for _ in 0..<3 {
+            do { return try lookAndEnd(hang) } catch let late as Overtaken {
+                print("\(hang): \(late.seconds) s of looking: once more")
+            }
+        }
+        try lookAndEnd(hang)
+    }
+
+    private func lookAndEnd(_ hang: Hang) throws {
         let hosts = try FaultHosts(.faulty)
         defer { hosts.end() }
         let desk = Desk(hosts: hosts)
@@ -102,12 +117,18 @@ import Testing
 
         try hosts.waitForRenewal(1)
         try hang.begin(hosts)
-        for guest in stopping { _ = try desk.begin(["stop", guest.name, "--timeout", "100s"]) }
-        for guest in stopping {
-            try eventually(within: 2, every: 10) { try guest.status()["state"] == "stopping" }
+        let begun = monotonicNanoseconds()
+        do {
+            for guest in stopping { _ = try desk.begin(["stop", guest.name, "--timeout", "100s"]) }
+            for guest in stopping {
+                try eventually(within: 2, every: 10) { try guest.status()["state"] == "stopping" }
+            }
+            try desk.expectQuickAnswers(running[0].guest.name, "running")
+            try desk.expectQuickAnswers(stopping[0].name, "stopping")
+        } catch {
+            throw secondsSince(begun) < 6 ? error : Overtaken(seconds: secondsSince(begun))
         }
-        try desk.expectQuickAnswers(running[0].guest.name, "running")
-        try desk.expectQuickAnswers(stopping[0].name, "stopping")
+        if secondsSince(begun) >= 6 { throw Overtaken(seconds: secondsSince(begun)) }
         try desk.expectEnded(
             Ending.both(running.map(\.guest), "running") + Ending.both(stopping, "stopping"))
         for guest in pausing {

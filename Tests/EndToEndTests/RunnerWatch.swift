@@ -108,6 +108,14 @@ final class RunnerWatch: Sendable {
     }
 }
 
+extension DiskObserver {
+    /// How often the number of guest 1 on the disk was lower than before.
+    var falls: Int {
+        let numbers = writes(of: 1).map(\.number)
+        return zip(numbers, numbers.dropFirst()).count { $0 > $1 }
+    }
+}
+
 /// What the kernel has counted of a process's writes to storage; nil where it is gone.
 private func bytesWritten(by pid: pid_t) -> UInt64? {
     guard let data = readProcessFile(pid, "io") else { return nil }

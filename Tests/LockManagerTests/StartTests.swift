@@ -147,7 +147,7 @@ import Testing
         }
     }
 
-    @Test func aDaemonOfHostsThatHangsIsGivenUp() throws {
+    @Test func aLookThatCannotBeFinishedInTimeIsGivenUp() throws {
         try Stage.with("sanlock") { stage in
             let disk = try stage.place.hosts.disk()
             let manager = try stage.manager(nil, [.disk(disk)])

@@ -1,5 +1,6 @@
 import ControlProtocol
 import QEMUMonitor
+import TestSupport
 import Testing
 
 @Suite struct ConversationTests {
@@ -41,12 +42,60 @@ import Testing
         (.systemPowerdown, #"{"execute":"system_powerdown","id":2}"#),
         (.getDescriptor(name: "a\"\n"), #"{"execute":"getfd","arguments":{"fdname":"a\"\n"},"id":2}"#),
         (.closeDescriptor(name: "a"), #"{"execute":"closefd","arguments":{"fdname":"a"},"id":2}"#),
+        (.queryBlockNodes, #"{"execute":"query-named-block-nodes","arguments":{"flat":true},"id":2}"#),
+        (
+            .activateLate,
+            #"{"execute":"migrate-set-capabilities","arguments":{"capabilities":"#
+                + #"[{"capability":"late-block-activate","state":true}]},"id":2}"#
+        ),
+        (.migrate(uri: "unix:/m"), #"{"execute":"migrate","arguments":{"uri":"unix:/m"},"id":2}"#),
+        (.queryMigration, #"{"execute":"query-migrate","id":2}"#),
+        (.cancelMigration, #"{"execute":"migrate_cancel","id":2}"#),
     ])
     func aCommandIsOneLine(_ command: MonitorCommand, _ line: String) throws {
         var conversation = try MonitorConversation.ready()
         let (id, bytes) = conversation.send(command)
         #expect(id == 2)
         #expect(String(decoding: bytes, as: UTF8.self) == line + "\n")
+    }
+
+    @Test func imagesAreToldWithTheirFilesAndWhetherTheyAreWritten() throws {
+        var conversation = try MonitorConversation.ready()
+        let id = conversation.send(.queryBlockNodes).id
+        let news = try conversation.hear(
+            #"{"id": \#(id), "return": [{"node-name": "a", "file": "/d", "ro": false, "drv": "raw"}, {"file": "/e", "ro": true}]}"#)
+        guard case .reply(id, .nodes(let nodes)) = news.first else { throw TestFailure("\(news)") }
+        #expect(nodes.map(\.name) == ["a", "?"])
+        #expect(nodes.map(\.file) == ["/d", "/e"])
+        #expect(nodes.map(\.isReadOnly) == [false, true])
+    }
+
+    @Test(arguments: [
+        (#"{"status": "completed", "ram": {}}"#, true, false, nil), (#"{}"#, false, true, nil),
+        (#"{"status": "active"}"#, false, false, nil), (#"{"status": "cancelled"}"#, false, true, nil),
+        (#"{"status": "failed", "error-desc": "no\nroute"}"#, false, true, #"no\u{a}route"#),
+    ])
+    func aMigrationIsUnderWayDoneOrOver(_ text: String, _ isDone: Bool, _ isOver: Bool, _ why: String?) throws {
+        var conversation = try MonitorConversation.ready()
+        let id = conversation.send(.queryMigration).id
+        let news = try conversation.hear(#"{"id": \#(id), "return": \#(text)}"#)
+        guard case .reply(id, .migration(let migration)) = news.first else { throw TestFailure("\(news)") }
+        #expect(migration.isCompleted == isDone && migration.hasFailed == isOver)
+        #expect(migration.problem == why)
+    }
+
+    /// Nothing is made of an answer that isn't the one that was asked for.
+    @Test(arguments: [
+        (MonitorCommand.queryBlockNodes, "{}"), (.queryBlockNodes, #"[{"file": "/d"}]"#), (.queryBlockNodes, "[7]"),
+        (.queryMigration, "[]"), (.queryMigration, #"{"status": "a b"}"#), (.migrate(uri: "x"), "[]"),
+        (.cancelMigration, "3"), (.activateLate, #""ok""#),
+    ])
+    func aStrangeAnswerEndsTheConversation(_ command: MonitorCommand, _ text: String) throws {
+        var conversation = try MonitorConversation.ready()
+        let id = conversation.send(command).id
+        #expect(throws: MonitorError.strangeReply(command: command.name)) {
+            try conversation.hear(#"{"id": \#(id), "return": \#(text)}"#)
+        }
     }
 
     @Test func repliesMayComeInAnyOrderWithEventsBetweenThem() throws {

@@ -57,6 +57,11 @@ public final class Host: Sendable {
     /// Joins the lockspace, as after `daemon.restart()`. Blocks for three seconds or more.
     public func join() throws { try startJoining().finish(timeout: 120).expecting(.exit(0)) }
 
+    /// Whether it is in the lockspace, or about to be.
+    func hasJoined() throws -> Bool {
+        try daemon.clientStatus().lockspaces.contains { $0.name == TwoHosts.lockspace && $0.remarks != ["REM"] }
+    }
+
     /// Leaves the lockspace.
     public func leave() throws { try daemon.leave(hostID: id, path: lockspacePath) }
 

@@ -13,6 +13,19 @@ public func secondsSince(_ earlier: UInt64) -> Double {
     return now >= earlier ? Double(now - earlier) / 1e9 : -Double(earlier - now) / 1e9
 }
 
+/// How many seconds of a processor `body` takes on the calling thread. What a test waits for its turn beside all others (a time
+/// limit of Swift Testing's counts that too) and what the machine does meanwhile isn't part of it.
+public func processorSeconds(of body: () throws -> Void) rethrows -> Double {
+    func now() -> Double {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+    }
+    let before = now()
+    try body()
+    return now() - before
+}
+
 /// Blocks the calling thread; `Task.sleep` is not for synchronous tests.
 public func pause(milliseconds: Double) {
     usleep(UInt32(milliseconds * 1000))

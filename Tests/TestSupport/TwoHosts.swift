@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// Two hosts with one lease directory: two sanlock daemons that have joined libvirt's lockspace with host ids 1 and 2.
 ///
@@ -18,9 +19,29 @@ public final class TwoHosts: Sendable {
     public let second: Host
 
     private static let sharedPair = Result { try TwoHosts() }
+    private static let mending = Mutex(())
 
     /// The pair of the whole test process: started at its first use, ended with the process.
-    public static var shared: TwoHosts { get throws { try sharedPair.get() } }
+    ///
+    /// Both hosts have joined: one that lost its lockspace meanwhile joins again, so that one stall of the machine, or one
+    /// test, doesn't make all that follow fail.
+    public static var shared: TwoHosts {
+        get throws {
+            let pair = try sharedPair.get()
+            try mending.withLock { _ in try pair.mend() }
+            return pair
+        }
+    }
+
+    private func mend() throws {
+        for host in [first, second] where try !host.hasJoined() {
+            print("TwoHosts.shared: \(host.name) has lost its lockspace, and joins again")
+            try eventually(within: 60, every: 200, "\(host.name) having joined again") {
+                try? host.join()
+                return try host.hasJoined()
+            }
+        }
+    }
 
     /// The lockspace's file.
     public var lockspacePath: String { "\(leaseDirectory)/\(Self.lockspace)" }

@@ -85,12 +85,13 @@ struct leasehold_order {
 	int32_t value;
 };
 
-// Forks. The caller's process goes on in a session of its own, with a descriptor in *front. The original process waits
-// in front of it: bytes that come through the descriptor, up to its closing, are printed to standard output and it exits
-// with 0; where it is closed without any, the original ends as its child does. SIGTERM, SIGINT and SIGHUP to the
-// original, where the caller doesn't ignore them, become SIGTERM for the child. Returns 0 in the child, -1 with errno where
-// there is no fork.
-int leasehold_detach(const struct leasehold_caller *caller, int *front);
+// Forks. The child executes this program anew in a session of its own, as its caller would have, with these arguments: what
+// Swift's locks remember of the thread that they were first used in is wrong after a fork. In place of the argument that is
+// `number`, with room for 12 bytes, it gets the number of a descriptor. The original process waits in front of it: bytes that
+// come through the descriptor, up to its closing, are printed to standard output and it exits with 0; where it is closed
+// without any, the original ends as its child does. SIGTERM, SIGINT and SIGHUP to the original, where the caller doesn't
+// ignore them, become SIGTERM for the child. Returns -1 with errno where there is no fork, and never else.
+int leasehold_detach(const struct leasehold_caller *caller, char **arguments, char *number);
 
 // Forks the keeper, which forks and executes the guest. Returns the keeper's pid, or -1 with errno.
 // report_socket receives the supervisor's end of a SOCK_SEQPACKET pair (close-on-exec, non-blocking).

@@ -64,7 +64,9 @@ package struct WireFields {
         return integer
     }
 
-    package func integer<Integer: FixedWidthInteger>(_ name: String, from lowest: Integer = 0) throws(WireError) -> Integer {
+    package func integer<Integer: FixedWidthInteger>(_ name: String, from lowest: Integer = 0) throws(WireError)
+        -> Integer
+    {
         guard let integer: Integer = try optionalInteger(name, from: lowest) else {
             throw WireError(field: name, expected: "an integer from \(lowest) to \(Integer.max)")
         }

@@ -6,115 +6,115 @@ import Supervision
 
 /// What a supervisor hands to the program that it becomes: all that is known of a guest that is at rest, and the descriptors by
 /// their numbers. The two programs may be of different versions, so each form has a number (docs/decisions/upgrading.md).
-public struct Handover: Sendable, Equatable {
+package struct Handover: Sendable, Equatable {
     /// The form that is written and read here.
-    public static let version: Int64 = 1
+    package static let version: Int64 = 1
 
     /// What a program that is tried repeats, to show that it has read all of it.
-    public var word: String
+    package var word: String
     /// What `ps` calls the process by.
-    public var shownName: String
+    package var shownName: String
 
     // Who the guest is.
-    public var name: String
-    public var uuid: String
-    public var id: Int?
-    public var command: [String]
+    package var name: String
+    package var uuid: String
+    package var id: Int?
+    package var command: [String]
 
     /// What its caller wanted.
-    public var wishes: Wishes
+    package var wishes: Wishes
     /// Where the leases are from.
-    public var driver: Driver
+    package var driver: Driver
     /// Where the guest is in its life.
-    public var life: Supervision.Carried
+    package var life: Supervision.Carried
     /// What is known of its leases.
-    public var leases: Leases
+    package var leases: Leases
     /// Its processes.
-    public var processes: Processes
+    package var processes: Processes
     /// Since when it is where it is.
-    public var since: String
+    package var since: String
     /// The last events, and the last one's number.
-    public var events: [WireEvent]
-    public var lastSequence: Int
+    package var events: [WireEvent]
+    package var lastSequence: Int
     /// What is known of its monitor.
-    public var monitor: Monitor
+    package var monitor: Monitor
     /// The devices that it has on this host.
-    public var devices: DeviceClaim.Carried
+    package var devices: DeviceClaim.Carried
     /// What is open.
-    public var descriptors: Descriptors
+    package var descriptors: Descriptors
 
     /// What the caller wanted.
-    public struct Wishes: Sendable, Equatable {
-        public var pauses: Bool
-        public var stopTimeoutSeconds: Double
-        public var stopSeconds: Double
-        public var attemptSeconds: Double
-        public var monitorPath: String?
-        public var runDirectory: String
-        public var pidFile: String?
-        public var supervisorPidFile: String?
-        public var log: Log
+    package struct Wishes: Sendable, Equatable {
+        package var pauses: Bool
+        package var stopTimeoutSeconds: Double
+        package var stopSeconds: Double
+        package var attemptSeconds: Double
+        package var monitorPath: String?
+        package var runDirectory: String
+        package var pidFile: String?
+        package var supervisorPidFile: String?
+        package var log: Log
         /// Whether standard error leads to somebody.
-        public var hasMessages: Bool
+        package var hasMessages: Bool
     }
 
     /// Where the log goes; the descriptor is nil for syslog.
-    public struct Log: Sendable, Equatable {
-        public var descriptor: Int32?
-        public var isJSON: Bool
-        public var level: String
+    package struct Log: Sendable, Equatable {
+        package var descriptor: Int32?
+        package var isJSON: Bool
+        package var level: String
     }
 
     /// Where the leases are from.
-    public struct Driver: Sendable, Equatable {
-        public var name: String
-        public var settings: JSON
-        public var carried: CarriedLeases
+    package struct Driver: Sendable, Equatable {
+        package var name: String
+        package var settings: JSON
+        package var carried: CarriedLeases
     }
 
     /// What is known of the leases.
-    public struct Leases: Sendable, Equatable {
-        public var leases: [HeldLease]
-        public var state: WireLease.State
-        public var areAdrift: Bool
-        public var lossDetail: String
-        public var lockspaces: [LockspaceState]
+    package struct Leases: Sendable, Equatable {
+        package var leases: [HeldLease]
+        package var state: WireLease.State
+        package var areAdrift: Bool
+        package var lossDetail: String
+        package var lockspaces: [LockspaceState]
         /// When they were certainly held, in seconds of the monotonic clock.
-        public var sinceSeconds: Double
-        public var isWatchdogOn: Bool
+        package var sinceSeconds: Double
+        package var isWatchdogOn: Bool
         /// Whether another host asks for one, and that is to be looked at.
-        public var areAskedFor: Bool
+        package var areAskedFor: Bool
     }
 
     /// The guest's process, the keeper, and the children that are none of the guest's.
-    public struct Processes: Sendable, Equatable {
-        public var child: ProcessIdentity
-        public var keeperPid: Int32
-        public var spared: [ProcessIdentity]
+    package struct Processes: Sendable, Equatable {
+        package var child: ProcessIdentity
+        package var keeperPid: Int32
+        package var spared: [ProcessIdentity]
     }
 
     /// What is known of the monitor; see `GuestMonitor`.
-    public struct Monitor: Sendable, Equatable {
-        public var wasReady: Bool
-        public var wasRunning: Bool?
-        public var wantsConnection: Bool
-        public var writtenBytes: UInt64?
+    package struct Monitor: Sendable, Equatable {
+        package var wasReady: Bool
+        package var wasRunning: Bool?
+        package var wantsConnection: Bool
+        package var writtenBytes: UInt64?
     }
 
     /// The numbers of what is open, the log's apart.
-    public struct Descriptors: Sendable, Equatable {
-        public var listener: Int32
+    package struct Descriptors: Sendable, Equatable {
+        package var listener: Int32
         /// The file that the lock on the guest's name is on.
-        public var lock: Int32
-        public var keeperReports: Int32
-        public var leaseConnection: Int32?
-        public var devices: Int32?
+        package var lock: Int32
+        package var keeperReports: Int32
+        package var leaseConnection: Int32?
+        package var devices: Int32?
         /// Who asked for the upgrade, and waits for the answer.
-        public var client: Int32?
+        package var client: Int32?
     }
 
     /// Every descriptor but standard input, output and error.
-    public var numbers: [Int32] {
+    package var numbers: [Int32] {
         [
             descriptors.listener, descriptors.lock, descriptors.keeperReports, descriptors.leaseConnection,
             descriptors.devices, descriptors.client, wishes.log.descriptor,
@@ -130,7 +130,7 @@ extension Handover {
     /// Reads the one behind a descriptor.
     ///
     /// - Throws: what is wrong with it, for a person.
-    public init(from descriptor: Int32) throws(Problem) {
+    package init(from descriptor: Int32) throws(Problem) {
         let bytes: [UInt8]
         do throws(SystemError) { bytes = try MemoryFile.read(descriptor, limit: Handover.longestBytes) } catch {
             throw Problem(text: "what was handed over can't be read: \(error.message)")
@@ -141,12 +141,12 @@ extension Handover {
     }
 
     /// One line.
-    public struct Problem: Error, Sendable {
+    package struct Problem: Error, Sendable {
         /// Without the program's name in front.
-        public let text: String
+        package let text: String
 
         /// States it.
-        public init(text: String) {
+        package init(text: String) {
             self.text = text
         }
     }

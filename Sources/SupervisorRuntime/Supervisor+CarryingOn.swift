@@ -7,7 +7,7 @@ import Supervision
 
 extension GuestPlan {
     /// What another program had planned. Of what a start needs, nothing is left to do.
-    public init(carrying handover: Handover) throws(Handover.Problem) {
+    package init(carrying handover: Handover) throws(Handover.Problem) {
         guard let name = GuestName(fromEmulator: handover.name) else {
             throw Handover.Problem(text: "the guest's name '\(handover.name)' is none")
         }
@@ -39,7 +39,7 @@ extension GuestPlan {
 // The supervisor goes on from where the program was that this process has been.
 extension Supervisor {
     /// Takes over what was handed to this process. Its descriptors are the supervisor's from here.
-    public convenience init(carrying handover: Handover, _ plan: GuestPlan, driver: Driver) throws(SystemError) {
+    package convenience init(carrying handover: Handover, _ plan: GuestPlan, driver: Driver) throws(SystemError) {
         let log = handover.wishes.log
         let target = LogTarget(
             descriptor: log.descriptor, isJSON: log.isJSON, level: Logger.Level(rawValue: log.level) ?? .warning,
@@ -86,7 +86,7 @@ extension Supervisor {
     }
 
     /// Lives the rest of the guest's life, and returns how this process is to end.
-    public func carryOn(from handover: Handover) -> ExitStatus {
+    package func carryOn(from handover: Handover) -> ExitStatus {
         // What others wait for comes first: the looks at the leases, and the monitor of a guest without any.
         perform(supervision.goOn(deadlines))
         openMonitor()

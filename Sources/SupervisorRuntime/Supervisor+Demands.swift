@@ -93,12 +93,12 @@ extension Supervisor {
             return
         }
         if demands.reason == .outcome { return noteKept(found) }
-        let end = plan.settings.pauses ? "stopped, and its leases are given back" : "ended"
+        let end = answerText
         for demand in found where !demands.announced.contains(demand) {
             announce(demand)
             note(
                 .warning,
-                "another host asks for \(demand.request.subject) (\(demand.mode.rawValue)): the guest is \(end)")
+                "another host asks for \(demand.request.subject) (\(demand.mode.rawValue)): \(end)")
         }
         demands.announced = found
         switch supervision.readiness {
@@ -111,6 +111,15 @@ extension Supervisor {
             loop.start(.demands, seconds: Supervisor.demandPauseSeconds)
         case .never:
             break
+        }
+    }
+
+    private var answerText: String {
+        let end = plan.settings.pauses ? "the guest is stopped, and its leases are given back" : "the guest is ended"
+        return switch supervision.readiness {
+        case .ready: end
+        case .later: "\(end) when what is under way is over"
+        case .never: "the guest ends already"
         }
     }
 

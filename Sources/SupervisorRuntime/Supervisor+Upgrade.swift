@@ -192,7 +192,7 @@ extension Supervisor {
 
 extension Handover {
     /// What the program that is become gets in front of the number of its handover.
-    public static let option = "--carry-on"
+    package static let option = "--carry-on"
     /// What one gets that is only to say whether it could.
-    public static let trialOption = "--carry-on-trial"
+    package static let trialOption = "--carry-on-trial"
 }

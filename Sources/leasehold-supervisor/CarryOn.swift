@@ -39,7 +39,9 @@ struct CarryOn {
         var handover = handover
         handover.descriptors.devices = nil
         let (_, settings) = try read(handover)
-        _ = settings.map { SanlockDriver(settings: $0, notice: nil, carrying: handover.driver.carried, connection: nil) }
+        if let settings {
+            _ = SanlockDriver(settings: settings, notice: nil, carrying: handover.driver.carried, connection: nil)
+        }
         do throws(SystemError) {
             let version = try Files.version(of: "/proc/self/exe")
             try Files.write(Array("\(handover.word) \(version)\n".utf8), to: 1)

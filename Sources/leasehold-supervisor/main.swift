@@ -42,7 +42,8 @@ do throws(SupervisorOptions.Problem) {
         exit(0)
     }
     do throws(Refusal) {
-        end(try Launch(
+        end(
+            try Launch(
                 options: options, caller: caller, callerDescriptors: callerDescriptors, behindFront: behindFront
             ).live())
     } catch {

@@ -63,7 +63,8 @@ import Testing
         var conversation = try MonitorConversation.ready()
         let id = conversation.send(.queryBlockNodes).id
         let news = try conversation.hear(
-            #"{"id": \#(id), "return": [{"node-name": "a", "file": "/d", "ro": false, "drv": "raw"}, {"file": "/e", "ro": true}]}"#)
+            #"{"id": \#(id), "return": [{"node-name": "a", "file": "/d", "ro": false, "drv": "raw"}, {"file": "/e", "ro": true}]}"#
+        )
         guard case .reply(id, .nodes(let nodes)) = news.first else { throw TestFailure("\(news)") }
         #expect(nodes.map(\.name) == ["a", "?"])
         #expect(nodes.map(\.file) == ["/d", "/e"])

@@ -26,7 +26,7 @@ import Testing
             #expect(record(Self.graceful, sectorBytes: sectorBytes)?.mode == .graceful)
         }
         #expect(record(setting(1, at: 16))?.mode == .force)
-        #expect(record(setting(0x80, at: 15))?.version == 1 << 63 | 2)
+        #expect(record(setting(0x80, at: 15))?.version == 0x8000_0000_0000_0002)
     }
 
     @Test func whatIsNoneAsksForNothing() {

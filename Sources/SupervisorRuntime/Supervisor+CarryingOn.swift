@@ -60,6 +60,8 @@ extension Supervisor {
         monitor.wasRunning = handover.monitor.wasRunning
         monitor.wantsConnection = handover.monitor.wantsConnection
         monitor.writtenBytes = handover.monitor.writtenBytes
+        // Nobody has handed down that it never did.
+        monitor.mayHaveGoneOn = true
         let keeper = Keeper(
             pid: handover.processes.keeperPid, adopting: Descriptor(adopting: handover.descriptors.keeperReports))
         keeperIdentity = try loop.watch(keeper.reports.number, for: .readable, as: .keeper)

@@ -20,7 +20,9 @@ final class StreamRelay: Sendable {
         let result = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(listener, $0, size) }
         }
-        guard listener >= 0, result == 0, listen(listener, 1) == 0 else { throw systemError("can't listen at \(path)") }
+        guard listener >= 0, result == 0, listen(listener, 1) == 0 else {
+            throw TestFailure("can't listen at \(path): errno \(errno)")
+        }
         open.withLock { $0 = [listener] }
         Thread { [self] in
             let source = accept(listener, nil, nil)
@@ -46,9 +48,10 @@ final class StreamRelay: Sendable {
             var sent = 0
             while sent < count {
                 let some = buffer[sent..<count].withUnsafeBytes {
-                    send(to, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL.rawValue))
+                    send(to, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
                 }
-                guard some > 0 else { return }
+                // Nobody reads any more: whoever writes hears of that.
+                guard some > 0 else { return cut() }
                 sent += some
             }
             passed.withLock { $0 += count }

@@ -56,6 +56,8 @@ pid_t leasehold_try_program(const char *path, char *const *arguments, char *cons
 		return -1;
 	child = fork();
 	if (child == 0) {
+		// Where exec gives root rights back that were dropped, the parent-death signal is forgotten: it gives none.
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		// It may have ended before that.
 		if (getppid() != parent)

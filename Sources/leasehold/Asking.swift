@@ -42,6 +42,8 @@ func ask<Answer>(
         switch error {
         case .silent: throw Problem(.silent(name, supervisorPid: guest.supervisorPid))
         case .gone: throw Problem(.noSuchGuest(name, directory: directory.guests))
+        // Nothing is in anybody's way: what was asked for isn't there yet.
+        case .refused(_, .wrongState): throw Problem(Problem.unavailable, error.message)
         default: throw Problem(error)
         }
     }

@@ -122,6 +122,8 @@ final class InterruptedMigration {
         pause(milliseconds: 300)
         #expect(coming.isRunning)
         try hit()
+        // The supervisor hears of its caller's end before its emulator answers: what has begun by then goes on.
+        if interruption.victim == .driver { pause(milliseconds: 500) }
         there.emulator.signal(SIGCONT)
         let outcome = try coming.finish(timeout: 30)
         switch interruption.victim {

@@ -170,7 +170,7 @@ import TestSupport
 }
 
 /// PyPI's clients: a Python that has them, and the script beside this file.
-private enum VarlinkClient {
+enum VarlinkClient {
     static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().path
 
     static func run(_ what: String, _ socket: String, _ arguments: [String] = []) throws -> JSONValue {

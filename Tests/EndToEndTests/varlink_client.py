@@ -7,6 +7,7 @@ import asyncio
 import collections.abc
 import json
 import os
+import socket
 import sys
 import time
 import typing
@@ -72,6 +73,42 @@ def refusals(path):
         "none": guest.GetChild,
     }
     return {name: refusal(call) for name, call in calls.items()}
+
+
+def readme_flow(source, target, disk, monitor, uri):
+    """The README's sequences on a guest of one host and its target on another; what each step told."""
+    here = varlink.Client.new_with_address(f"unix:{source}").open(INTERFACE)
+    there = varlink.Client.new_with_address(f"unix:{target}").open(INTERFACE)
+    told = {"child": here.GetChild()["pid"]}
+    told["attached"] = here.Acquire([{"path": disk, "mode": "exclusive"}], None, None)["acquired"][0]["state"]
+    here.Release([disk], None)
+    here.Suspend(False)
+    told["suspended"] = here.GetStatus()["status"]["state"]
+    here.Resume()
+    here.Suspend(True)
+    told["given back"] = here.GetStatus()["status"]["leases"][0]["state"]
+    here.Resume()
+    told["version"] = here.GetStatus()["status"]["leases"][0]["version"]
+    here.PrepareMigrate(uri)
+    migrate(monitor, uri)
+    ticket = here.CompleteMigrateOut(False)["ticket"]
+    there.CompleteMigrateIn(ticket, None)
+    told["target"] = there.GetStatus()["status"]
+    told["source's end"] = here.Shutdown(5.0)["exit"]["reason"]
+    told["target's end"] = there.Shutdown(5.0)["exit"]["reason"]
+    return told
+
+
+def migrate(path, uri):
+    monitor = socket.socket(socket.AF_UNIX)
+    monitor.connect(path)
+    lines = monitor.makefile("rw")
+    lines.readline()
+    for call in {"execute": "qmp_capabilities"}, {"execute": "migrate", "arguments": {"uri": uri}}:
+        lines.write(json.dumps(call) + "\n")
+        lines.flush()
+        lines.readline()
+    monitor.close()
 
 
 def child_refusal(path):

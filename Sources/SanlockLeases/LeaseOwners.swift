@@ -29,13 +29,13 @@ struct LeaseOwners {
         of request: LeaseRequest, among owners: [LeaseOwner], version: UInt64, _ hosts: [UInt64: WatchedHost]
     ) -> LeaseHolder? {
         let standing = owners.compactMap { owner -> (owner: LeaseOwner, liveness: LeaseHolder.Liveness)? in
-            guard let host = hosts[owner.id] else { return (owner, .unknown) }
+            let host = hosts[owner.id]
             // It has left, or joined anew since: what it held then nobody holds.
-            if host.state == .free || host.generation > owner.generation { return nil }
-            switch host.state {
+            if let host, host.state == .free || host.generation > owner.generation { return nil }
+            switch host?.state {
             case .live: return (owner, .live)
             case .failing, .dead: return (owner, .dead)
-            case .unknown, .free: return (owner, .unknown)
+            case .unknown, .free, nil: return ownLiveness(of: owner, in: request.resource.lockspace).map { (owner, $0) }
             }
         }
         guard let first = standing.first(where: { $0.liveness != .dead }) ?? standing.first else { return nil }
@@ -51,6 +51,16 @@ struct LeaseOwners {
         // What sanlock wrote of the host goes before what a record says.
         holder.hostName = hostName(of: owner.id, for: request) ?? holder.hostName
         return holder
+    }
+
+    /// Of a host that the daemon can't judge yet. It takes some renewals after joining to see even its own host live, while
+    /// that host's slot tells which of its leases are of now.
+    private func ownLiveness(of owner: LeaseOwner, in lockspace: String) -> LeaseHolder.Liveness? {
+        guard
+            let joined = (try? SanlockCalls.joinedLockspaces())?.first(where: { $0.name == lockspace }),
+            joined.hostId == owner.id, let slot = LockspaceSlots.slot(of: owner.id, in: joined.path)
+        else { return .unknown }
+        return slot.generation == owner.generation ? .live : nil
     }
 
     /// A host's name in a lease's lockspace, as the host's slot there has it.

@@ -35,12 +35,14 @@ import Testing
     @Test func chainsThatForkAsFastAsTheyCanDie() throws {
         let stage = try KillStage.shared()
         let chain = """
-            $end = time + 15; $SIG{$_} = "IGNORE" for qw(TERM HUP INT QUIT);
-            for (1 .. 8) { last if !fork } while (time < $end) { my $child = fork; exit 0 if $child } exit 0
+            $end = time + 25; $SIG{$_} = "IGNORE" for qw(TERM HUP INT QUIT);
+            for (1 .. 8) { last if !fork } syswrite STDOUT, "chain\\n";
+            while (time < $end) { my $child = fork; exit 0 if $child } exit 0
             """
         let program = try stage.hosts.scratch.start(
             try stage.supervised(["--name", "guest", "--disk", stage.disk], ["perl", "-e", chain]))
-        try eventually(within: 5) { stage.strays.count > 5 }
+        // A look at all processes may come too late for any of these.
+        try eventually(within: 15, "all chains") { program.output.split(separator: "\n").count == 9 }
         pause(milliseconds: 100)
         program.signal(SIGKILL)
         try eventually(within: 1, every: 5, "the end of all chains") { stage.strays.isEmpty }

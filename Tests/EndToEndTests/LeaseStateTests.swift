@@ -92,6 +92,21 @@ import Testing
         }
     }
 
+    /// The daemon itself calls its own host unknown for the first renewals.
+    @Test func aGuestOfAHostThatHasJustJoinedIsSeenToLive() throws {
+        try withTwoHosts { hosts in
+            try withScratch { scratch in
+                let station = try Station(on: hosts.first, of: hosts, scratch)
+                let disk = try hosts.disk()
+                let guest = try station.start(["--disk", disk], named: "early")
+                try guest.waitUntilRecorded(disk)
+                let (_, json) = try station.lease(of: disk)
+                #expect(json["state"] == "held" && json["liveness"] == "live" && json["guest"] == "early", "\(json)")
+                try guest.stop()
+            }
+        }
+    }
+
     @Test func aDaemonThatHangsIsNotWaitedForWithoutAWord() throws {
         try withTwoHosts { hosts in
             try withScratch { scratch in

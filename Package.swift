@@ -44,14 +44,15 @@ let package = Package(
         .target(
             name: "SupervisorRuntime",
             dependencies: [
-                "ControlProtocol", "GuestDirectory", "Leases", "Platform", "QEMUMonitor", "Supervision",
+                "ControlProtocol", "EmulatorCommandLine", "GuestDirectory", "Leases", "Platform", "QEMUMonitor",
+                "Supervision",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .target(
             name: "LockManager",
             dependencies: [
-                "ControlProtocol", "GuestDirectory", "HostConfiguration", "Leases", "Platform", "SanlockLeases",
-                "SupervisorConnection",
+                "ControlProtocol", "EmulatorCommandLine", "GuestDirectory", "HostConfiguration", "Leases", "Platform",
+                "SanlockLeases", "SupervisorConnection",
             ]),
         .target(name: "DomainLock", dependencies: ["LockManager", "Platform"]),
         .executableTarget(
@@ -64,8 +65,8 @@ let package = Package(
         .executableTarget(
             name: "leasehold",
             dependencies: [
-                "Configuration", "ControlProtocol", "GuestDirectory", "HostChecks", "HostConfiguration", "Leases",
-                "Platform", "SanlockLeases", "Supervision", "SupervisorConnection",
+                "Configuration", "ControlProtocol", "EmulatorCommandLine", "GuestDirectory", "HostChecks",
+                "HostConfiguration", "Leases", "Platform", "SanlockLeases", "Supervision", "SupervisorConnection",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 

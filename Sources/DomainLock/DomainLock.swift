@@ -167,8 +167,10 @@ public final class DomainLock: Sendable {
     ) throws(DomainLockError) {
         var oldMode = Resource.Mode.exclusive
         if manager.isSupervised {
-            let leases = try DomainLockError.refusing { () throws(LockManagerError) in try manager.inquire() }
-            guard let lease = leases.first(where: { $0.disk == old }) else {
+            let (leases, path) = try DomainLockError.refusing { () throws(LockManagerError) in
+                (try manager.inquire(), try Resource.path(ofDisk: old))
+            }
+            guard let lease = leases.first(where: { $0.disk == path }) else {
                 throw .refused(.invalidResource(old, why: "the guest has no lease of it"))
             }
             oldMode = lease.mode == .shared ? .shared : .exclusive

@@ -40,15 +40,17 @@ extension BlockGraph {
     }
 
     private func pciKey(_ options: OptionObject, _ fileName: String?) throws(Refusal) -> String {
-        if let fileName {
-            let parts = fileName.bytes.after("nvme://")?.split(separator: .slash).map(\.text) ?? []
-            guard parts.count == 2 else { throw Refusal("the nvme disk is not nvme://ADDRESS/NAMESPACE") }
-            return "nvme://\(parts[0].asciiLowercased)/\(parts[1])"
-        }
+        if let fileName { return try BlockGraph.pciKey(fileName: fileName) }
         guard let device = options.text("device"), let namespace = options.text("namespace") else {
             throw Refusal("the nvme disk has no device or no namespace")
         }
         return "nvme://\(device.asciiLowercased)/\(namespace)"
+    }
+
+    static func pciKey(fileName: String) throws(Refusal) -> String {
+        let parts = fileName.bytes.after("nvme://")?.split(separator: .slash).map(\.text) ?? []
+        guard parts.count == 2 else { throw Refusal("the nvme disk is not nvme://ADDRESS/NAMESPACE") }
+        return "nvme://\(parts[0].asciiLowercased)/\(parts[1])"
     }
 }
 

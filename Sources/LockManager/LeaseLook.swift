@@ -39,7 +39,8 @@ extension LockManagerPlugin.Sanlock {
     ) throws(LockManagerError) -> LeaseRequest? {
         switch resource {
         case .disk(_, .readonly): return nil
-        case .disk(let path, let mode):
+        case .disk(let name, let mode):
+            let path = try Resource.path(ofDisk: name)
             return hasAutomaticLeases
                 ? directory.request(ofDisk: path, mode: mode == .shared ? .shared : .exclusive) : nil
         case .lease(let spelling):

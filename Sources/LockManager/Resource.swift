@@ -1,4 +1,5 @@
 import ControlProtocol
+import EmulatorCommandLine
 import Leases
 
 /// What a guest needs to itself, or together with others.
@@ -13,7 +14,8 @@ public enum Resource: Hashable, Sendable {
         case readonly
     }
 
-    /// A disk by its absolute path, whose lease follows from that path.
+    /// A disk by its absolute path, or by what QEMU's `file=` has for one that it reaches over a network (`nbd://…`); its lease
+    /// follows from that.
     case disk(String, Mode = .exclusive)
     /// A lease in sanlock's spelling, `LOCKSPACE:RESOURCE:PATH:OFFSET[:SH]`, with its escapes.
     case lease(String)
@@ -34,15 +36,16 @@ public enum Resource: Hashable, Sendable {
     func checked() throws(LockManagerError) -> Resource {
         switch self {
         case .disk(let given, let mode):
-            let path = given.hasPrefix("file:") ? String(given.dropFirst(5)) : given
-            guard path.utf8.first == UInt8(ascii: "/"), path.utf8.count > 1 else {
+            let disk = try Resource.disk(named: given)
+            guard disk.path.utf8.count > 1 else {
                 throw .invalidResource(given, why: "a disk is named by its absolute path")
             }
             // U+FFFD stands for bytes that are no text: the lease would be another disk's.
-            guard !path.unicodeScalars.contains(where: { $0 == "\0" || $0 == "\u{fffd}" }) else {
+            guard !disk.path.unicodeScalars.contains(where: { $0 == "\0" || $0 == "\u{fffd}" }) else {
                 throw .invalidResource(given, why: "the path has bytes in it that are no text; rename the disk")
             }
-            return .disk(path, mode)
+            // The supervisor reads the name of another disk once more.
+            return .disk(disk.isRemote ? given : disk.path, mode)
         case .lease(let spelling):
             do throws(LeaseSpellingError) { _ = try LeaseRequest(spelling: spelling) } catch {
                 throw .invalidResource(spelling, why: "\(error.problem); write LOCKSPACE:RESOURCE:PATH:OFFSET[:SH]")
@@ -51,10 +54,21 @@ public enum Resource: Hashable, Sendable {
         }
     }
 
+    private static func disk(named name: String) throws(LockManagerError) -> NamedDisk {
+        do throws(NamedDisk.Problem) { return try NamedDisk(name, in: nil) } catch {
+            throw .invalidResource(name, why: error.reason)
+        }
+    }
+
+    /// What a disk's lease goes by, and ``GuestLease/disk`` shows.
+    package static func path(ofDisk name: String) throws(LockManagerError) -> String { try disk(named: name).path }
+
     /// Whether both are one thing, however it is used.
     func names(_ other: Resource) -> Bool {
         switch (self, other) {
-        case (.disk(let path, _), .disk(let otherPath, _)): path.utf8.elementsEqual(otherPath.utf8)
+        case (.disk(let name, _), .disk(let otherName, _)):
+            ((try? Resource.path(ofDisk: name)) ?? name).utf8.elementsEqual(
+                ((try? Resource.path(ofDisk: otherName)) ?? otherName).utf8)
         case (.lease(let spelling), .lease(let otherSpelling)): spelling.utf8.elementsEqual(otherSpelling.utf8)
         case (.disk, .lease), (.lease, .disk): false
         }

@@ -1,4 +1,5 @@
 import ControlProtocol
+import EmulatorCommandLine
 import GuestDirectory
 import Leases
 import Platform
@@ -229,6 +230,7 @@ extension MonitorNode {
     fileprivate func names(_ disk: String) -> Bool {
         let plain = file.startsWithBytes(of: "file:") ? String(decoding: file.utf8.dropFirst(5), as: UTF8.self) : file
         if plain.hasSameBytes(as: disk) { return true }
+        if NamedDisk.all(openedAs: file).contains(where: { $0.hasSameBytes(as: disk) }) { return true }
         guard file.startsWithBytes(of: "json:"),
             let json = try? JSON(parsing: Array(file.utf8.dropFirst(5))), let object = json.objectValue
         else { return false }

@@ -1,4 +1,5 @@
 import ControlProtocol
+import EmulatorCommandLine
 import Leases
 import Platform
 import Supervision
@@ -171,11 +172,9 @@ extension Supervisor {
     }
 
     private func diskPath(_ text: String) throws(ControlError) -> String {
-        let path = text.startsWithBytes(of: "file:") ? String(decoding: text.utf8.dropFirst(5), as: UTF8.self) : text
-        guard path.startsWithBytes(of: "/") || path.contains("://") else {
-            throw .invalidResource(resource: text, why: "it is no absolute path; write it as the guest's command does")
+        do throws(NamedDisk.Problem) { return try NamedDisk(text, in: nil).path } catch {
+            throw .invalidResource(resource: text, why: error.reason)
         }
-        return path
     }
 
     private func held(_ disks: [String], _ spellings: [String]) throws(ControlError) -> [LeaseRequest] {
@@ -187,9 +186,15 @@ extension Supervisor {
             }
             if !requests.contains(lease.request) { requests.append(lease.request) }
         }
+        func lease(of disk: String) -> HeldLease? { leases.first { $0.request.disk?.hasSameBytes(as: disk) == true } }
         for disk in disks {
-            let path = try diskPath(disk)
-            try add(leases.first { $0.request.disk?.hasSameBytes(as: path) == true }, path)
+            // As the status shows it, else as a command would name it.
+            if let lease = lease(of: disk) {
+                try add(lease, disk)
+            } else {
+                let path = try diskPath(disk)
+                try add(lease(of: path), path)
+            }
         }
         for spelling in spellings {
             let wanted = try request(spelling)

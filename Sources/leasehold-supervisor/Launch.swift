@@ -74,7 +74,7 @@ struct Launch {
             stopTimeoutSeconds: options.stopTimeoutSeconds ?? preparation.host.settings.stopTimeoutSeconds,
             runDirectory: RunDirectory(configured: preparation.host.settings.runDirectory),
             callerDescriptors: callerDescriptors)
-        plan.devices = DeviceClaim(preparation.devices(), in: plan.runDirectory)
+        plan.devices = DeviceClaim(try preparation.devices(), in: plan.runDirectory)
         plan.settings.stopSeconds = plan.stopTimeoutSeconds
         plan.settings.pauses = preparation.pauses
         plan.settings.isLeased = !leases.isEmpty

@@ -169,7 +169,7 @@ struct Preparation {
         for (index, request) in requests.enumerated() where requests[..<index].contains(where: { $0.names(request) }) {
             throw Refusal(ExitStatus.Code.usage, "--lease '\(request.spelling)' is given twice")
         }
-        let writable = disks().filter { $0.mode != .readonly }
+        let writable = try disks().filter { $0.mode != .readonly }
         for disk in writable {
             // A byte that is no text reaches this program as U+FFFD: the lease would be another disk's.
             guard !disk.path.unicodeScalars.contains("\u{fffd}") else {
@@ -193,9 +193,9 @@ struct Preparation {
     }
 
     /// The disks with a lease of their own that are this host's to look at.
-    func devices() -> [DeviceClaim.Disk] {
+    func devices() throws(Refusal) -> [DeviceClaim.Disk] {
         guard host.settings.autoDiskLeases, options.driver == .sanlock else { return [] }
-        return disks().filter { $0.mode != .readonly && !$0.isNetwork }.map { disk in
+        return try disks().filter { $0.mode != .readonly && !$0.isNetwork }.map { disk in
             DeviceClaim.Disk(
                 path: disk.path, isShared: disk.mode == .shared,
                 isOpenedByCommand: !Preparation.optionOrigins.contains(disk.origin))
@@ -206,7 +206,7 @@ struct Preparation {
 
     private func warnings(_ requests: [LeaseRequest], hasWritableDisk: Bool) throws(Refusal) -> [String] {
         guard requests.isEmpty, options.driver == .sanlock else { return [] }
-        let isReadOnly = !disks().isEmpty && !hasWritableDisk
+        let isReadOnly = try !disks().isEmpty && !hasWritableDisk
         if isReadOnly { return [] }
         let finding =
             hasWritableDisk
@@ -219,14 +219,14 @@ struct Preparation {
         return isIntended ? [] : ["\(finding): the guest runs without a lease; give --disk or --lease"]
     }
 
-    private func disks() -> [DiskUse] {
+    private func disks() throws(Refusal) -> [DiskUse] {
         var disks = options.readsDisks ? emulator.disks : []
         for given in options.disks {
             let disk: DiskUse =
                 switch given {
-                case .exclusive(let path): DiskUse(path: absolute(path), mode: .exclusive, origin: "--disk")
-                case .shared(let path): DiskUse(path: absolute(path), mode: .shared, origin: "--shared-disk")
-                case .readonly(let path): DiskUse(path: absolute(path), mode: .readonly, origin: "--readonly-disk")
+                case .exclusive(let name): try use(name, .exclusive, "--disk")
+                case .shared(let name): try use(name, .shared, "--shared-disk")
+                case .readonly(let name): try use(name, .readonly, "--readonly-disk")
                 }
             guard let index = disks.firstIndex(where: { $0.path.hasSameBytes(as: disk.path) }) else {
                 disks.append(disk)
@@ -239,9 +239,13 @@ struct Preparation {
         return disks
     }
 
-    private func absolute(_ path: String) -> String {
-        let plain = path.startsWithBytes(of: "file:") ? String(decoding: path.utf8.dropFirst(5), as: UTF8.self) : path
-        return plain.startsWithBytes(of: "/") ? plain : "\(workingDirectory)/\(plain)"
+    private func use(_ name: String, _ mode: DiskMode, _ option: String) throws(Refusal) -> DiskUse {
+        do throws(NamedDisk.Problem) {
+            let disk = try NamedDisk(name, in: workingDirectory)
+            return DiskUse(path: disk.path, mode: mode, origin: option, isNetwork: disk.isRemote)
+        } catch {
+            throw Refusal(ExitStatus.Code.usage, "\(option) '\(name)': \(error.reason)")
+        }
     }
 }
 

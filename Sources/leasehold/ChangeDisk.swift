@@ -27,13 +27,13 @@ struct ChangeDisk: ParsableCommand {
 
     func run() throws {
         let directory = try settings.runDirectory()
-        let (old, new) = (try absolute(old), try absolute(new))
+        let (old, new) = (try DiskArgument(old), try DiskArgument(new))
         let before = try status(of: try FoundGuest.named(guest, in: directory), named: guest, in: directory)
-        guard let lease = before.leases.first(where: { $0.disk?.hasSameBytes(as: old) == true }) else {
-            throw Problem(Problem.notFound, "\(guest) has no lease of \(old); see leasehold status \(guest)")
+        guard let lease = before.leases.first(where: { $0.disk?.hasSameBytes(as: old.path) == true }) else {
+            throw Problem(Problem.notFound, "\(guest) has no lease of \(old.path); see leasehold status \(guest)")
         }
-        let hadNew = before.leases.contains { $0.disk?.hasSameBytes(as: new) == true }
-        let disk = WireDisk(path: new, mode: lease.mode == .shared ? .shared : .exclusive)
+        let hadNew = before.leases.contains { $0.disk?.hasSameBytes(as: new.path) == true }
+        let disk = WireDisk(path: new.name, mode: lease.mode == .shared ? .shared : .exclusive)
         let take = Call.acquire(disks: [disk], leases: [], waitSeconds: waiting.seconds)
         _ = try order(take, guest, in: directory, doing: "taking the new image's lease for")
         do {

@@ -42,7 +42,7 @@ struct AttachDisk: ParsableCommand {
 
     func run() throws {
         let disk = WireDisk(
-            path: try absolute(path), mode: shared ? .shared : readonly ? .readonly : .exclusive)
+            path: try DiskArgument(path).name, mode: shared ? .shared : readonly ? .readonly : .exclusive)
         try attach(.acquire(disks: [disk], leases: [], waitSeconds: waiting.seconds), guest, settings, json: json)
     }
 }
@@ -84,18 +84,18 @@ struct DetachDisk: ParsableCommand {
     @OptionGroup var settings: ConfigurationOptions
 
     func run() throws {
-        try detach(try absolute(path), guest, in: try settings.runDirectory())
+        try detach(try DiskArgument(path), guest, in: try settings.runDirectory())
     }
 }
 
 /// Gives a disk's lease back. One that the guest still has open is busy.
-func detach(_ disk: String, _ guest: String, in directory: RunDirectory) throws {
+func detach(_ disk: DiskArgument, _ guest: String, in directory: RunDirectory) throws {
     do throws(ConnectionError) {
-        _ = try order(.release(disks: [disk], leases: []), guest, in: directory, doing: "giving a lease back for")
+        _ = try order(.release(disks: [disk.name], leases: []), guest, in: directory, doing: "giving a lease back for")
     } catch {
         guard case .refused(_, .invalidResource) = error else { throw error }
         let status = try status(of: try FoundGuest.named(guest, in: directory), named: guest, in: directory)
-        let isHeld = status.leases.contains { $0.disk?.hasSameBytes(as: disk) == true }
+        let isHeld = status.leases.contains { $0.disk?.hasSameBytes(as: disk.path) == true }
         throw Problem(isHeld ? Problem.busy : Problem.notFound, error.message)
     }
 }

@@ -41,7 +41,7 @@ struct LeaseShow: ParsableCommand {
 
     func run() throws {
         let directory = LeaseDirectory(settings: try settings.sanlock())
-        let disk = try absolute(disk)
+        let disk = try DiskArgument(disk).path
         sayWhereNoDaemonIs()
         let entry = try working { _ throws(LeaseFailure) in try directory.entry(ofDisk: disk) }
         guard entry.state != .missing else {
@@ -77,13 +77,6 @@ func sayWhereNoDaemonIs() {
     do throws(LeaseFailure) { try LeaseDirectory.checkDaemon() } catch {
         try? Files.write(Array("leasehold: \(error.detail); nobody can say here which hosts live\n".utf8), to: 2)
     }
-}
-
-/// A disk's path as the leases are named by it.
-func absolute(_ path: String) throws -> String {
-    if path.isEmpty { throw ValidationError("a disk's path can't be empty") }
-    let plain = path.startsWithBytes(of: "file:") ? String(path.dropFirst(5)) : path
-    return plain.startsWithBytes(of: "/") ? plain : "\(Directory.current)/\(plain)"
 }
 
 extension LeaseEntry {

@@ -15,7 +15,7 @@ struct LeaseGrow: ParsableCommand {
 
     func run() throws {
         let settings = try settings.sanlock()
-        let disk = try absolute(disk)
+        let disk = try DiskArgument(disk).path
         let hosts = try working { progress throws(LeaseFailure) in
             try LeaseRepair(LeaseDirectory(settings: settings)).grow(disk: disk, progress: progress)
         }
@@ -38,7 +38,7 @@ struct LeaseRepairCommand: ParsableCommand {
 
     func run() throws {
         let settings = try settings.sanlock()
-        let disk = try absolute(disk)
+        let disk = try DiskArgument(disk).path
         guard isKnownUnused else {
             throw ValidationError(
                 "a repair gives the disk away under whoever uses it; make sure that no guest on any host does, then add "

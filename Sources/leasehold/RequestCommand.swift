@@ -3,6 +3,7 @@ import Configuration
 import ControlProtocol
 import Glibc
 import Leases
+import EmulatorCommandLine
 import Platform
 import SanlockLeases
 import Supervision
@@ -58,8 +59,9 @@ struct RequestCommand: ParsableCommand {
     // A path begins as one; three colons may be in it.
     private func request(_ settings: SanlockSettings) throws -> LeaseRequest {
         let isPath = disk.startsWithBytes(of: "/") || disk.startsWithBytes(of: ".") || disk.startsWithBytes(of: "file:")
-        guard !isPath, disk.utf8.count(where: { $0 == UInt8(ascii: ":") }) >= 3 else {
-            return settings.request(forDisk: try absolute(disk), mode: .exclusive)
+        let isRemote = (try? NamedDisk(disk, in: nil))?.isRemote == true
+        guard !isPath, !isRemote, disk.utf8.count(where: { $0 == UInt8(ascii: ":") }) >= 3 else {
+            return settings.request(forDisk: try DiskArgument(disk).path, mode: .exclusive)
         }
         let request: LeaseRequest
         do throws(LeaseSpellingError) { request = try LeaseRequest(spelling: disk) } catch {

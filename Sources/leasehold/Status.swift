@@ -40,6 +40,11 @@ struct Status: ParsableCommand {
         return rfc3339(secondsSince1970: seconds)
     }
 
+    // libvirt's plugin goes by paths of this host only.
+    private static func named(_ disk: String) -> String {
+        disk.printable + (disk.startsWithBytes(of: "/") ? "" : " (not shared with libvirt hosts)")
+    }
+
     private static func text(_ status: WireStatus, _ events: [WireEvent], writtenDown time: String? = nil) -> String {
         var facts: [(String, String)] = [
             ("Guest", status.name), ("UUID", status.uuid), ("State", status.state.rawValue), ("Since", status.since),
@@ -65,7 +70,7 @@ struct Status: ParsableCommand {
         var table = Table(["DISK", "MODE", "STATE", "VERSION", "LEASE"])
         for lease in status.leases {
             table.add([
-                lease.disk?.printable ?? "-", lease.mode.rawValue, lease.state.rawValue,
+                lease.disk.map(Status.named) ?? "-", lease.mode.rawValue, lease.state.rawValue,
                 lease.version.map(String.init) ?? "-", "\(lease.lockspace):\(lease.resource)".printable,
             ])
         }

@@ -4,28 +4,13 @@ import Testing
 
 /// Disks that come and go while a real QEMU runs.
 @Suite(.serialized) struct HotplugTests {
-    private func with(_ body: (TwoHosts, Station, Station) throws -> Void) throws {
-        let hosts = try TwoHosts.shared
-        let scratch = try Scratch()
-        defer { scratch.remove() }
-        try body(
-            hosts, try Station(on: hosts.first, of: hosts, scratch), try Station(on: hosts.second, of: hosts, scratch))
-    }
-
-    /// Runs a guest of an instant on a disk, and says how that went.
-    private func attempt(_ disk: String, on station: Station, _ options: [String] = []) throws -> Outcome {
-        try station.supervised(
-            ["--name", "other", "--no-auto-disks", "--disk", disk] + options, try Probe.command("exit", "0")
-        ).run(timeout: 20)
-    }
-
     @Test func aDiskIsTheGuestsBeforeItIsPluggedInAndUntilItIsGone() throws {
-        try with { hosts, here, there in
+        try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             let disk = try hosts.disk()
             let attached = try guest.leasehold("attach-disk", disk, "--json").expecting(.exit(0)).json()
             #expect(attached[0]?["disk"]?.string == disk && attached[0]?["state"] == "held")
-            #expect(try attempt(disk, on: there).status == .exit(75))
+            #expect(try there.attempt(disk).status == .exit(75))
             try guest.plug(disk, as: "b")
 
             // The guest has it: nobody takes the lease away.
@@ -33,12 +18,12 @@ import Testing
             expectOneLine(refused, code: 75, naming: [disk, "node b", "unplug"])
             try guest.unplugDevice("b")
             expectOneLine(try guest.leasehold("detach-disk", disk), code: 75, naming: ["node b"])
-            #expect(try attempt(disk, on: there).status == .exit(75))
+            #expect(try there.attempt(disk).status == .exit(75))
             #expect(try guest.disks()[disk] == "exclusive")
 
             try guest.monitor.execute("blockdev-del", ["node-name": "b"])
             try guest.leasehold("detach-disk", disk).expecting(.exit(0))
-            #expect(try attempt(disk, on: there).status == .exit(0))
+            #expect(try there.attempt(disk).status == .exit(0))
             #expect(try guest.disks() == [guest.disk: "exclusive"])
             try guest.waitUntilWriting()
             expectOneLine(try guest.leasehold("detach-disk", disk), code: 66, naming: [disk, "no lease"])
@@ -48,7 +33,7 @@ import Testing
     }
 
     @Test func aBusyDiskIsRefusedByNameAndTheGuestIsUnharmed() throws {
-        try with { hosts, here, there in
+        try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             let (free, busy) = (try hosts.disk(), try hosts.disk())
             let holder = try there.start(["--no-auto-disks", "--disk", busy], named: "db7")
@@ -67,7 +52,7 @@ import Testing
             #expect(both["error"]?.string == "io.leasehold.Supervisor.Busy")
             #expect(both["parameters"]?["disk"]?.string == busy)
             #expect(both["parameters"]?["holder"]?["guest"]?.string == "db7")
-            #expect(try attempt(free, on: there).status == .exit(0))
+            #expect(try there.attempt(free).status == .exit(0))
             #expect(try guest.disks() == [guest.disk: "exclusive"])
             #expect(try guest.version() == version)
             try guest.waitUntilWriting()
@@ -87,7 +72,7 @@ import Testing
 
     /// Whoever waits and goes away leaves no lease.
     @Test func anAbandonedAttemptTakesNothing() throws {
-        try with { hosts, here, there in
+        try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             let busy = try hosts.disk()
             let holder = try there.start(["--no-auto-disks", "--disk", busy], named: "db7")
@@ -101,7 +86,7 @@ import Testing
             _ = try waiting.wait(timeout: 5)
             holder.running.signal(SIGKILL)
             _ = try holder.running.wait(timeout: 5)
-            try eventually(within: 10) { try attempt(busy, on: there).status == .exit(0) }
+            try eventually(within: 10) { try there.attempt(busy).status == .exit(0) }
             pause(milliseconds: 500)
             #expect(try guest.disks() == [guest.disk: "exclusive"])
             #expect(try guest.leasehold("suspend").succeeded)
@@ -110,10 +95,10 @@ import Testing
     }
 
     @Test func aLeaseIsSharedAndTakenBackAlone() throws {
-        try with { hosts, here, there in
+        try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             let version = try guest.version()
-            #expect(try attempt(guest.disk, on: there, ["--shared-disk", guest.disk]).status == .exit(75))
+            #expect(try there.attempt(guest.disk, ["--shared-disk", guest.disk]).status == .exit(75))
             try guest.leasehold("attach-disk", guest.disk, "--shared").expecting(.exit(0))
             #expect(try guest.disks() == [guest.disk: "shared"])
             let other = try there.start(["--no-auto-disks", "--shared-disk", guest.disk], named: "other")
@@ -124,7 +109,7 @@ import Testing
             try eventually(within: 10) { try guest.leasehold("attach-disk", guest.disk).succeeded }
             #expect(try guest.disks() == [guest.disk: "exclusive"])
             #expect(try guest.version() > version)
-            #expect(try attempt(guest.disk, on: there).status == .exit(75))
+            #expect(try there.attempt(guest.disk).status == .exit(75))
             // Nothing of it is taken for a loss.
             pause(milliseconds: 4500)
             try guest.waitUntilWriting()
@@ -133,18 +118,18 @@ import Testing
     }
 
     @Test func moreThanEightDisksComeAndGo() throws {
-        try with { hosts, here, there in
+        try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             let disks = try (0..<20).map { _ in try hosts.disk() }
             let control = try ControlConnection("\(here.runDirectory)/guests/guest/control")
             let list = JSONValue.array(disks.map { ["path": .string($0), "mode": "exclusive"] })
             let taken = try control.ask("Acquire", ["disks": list])
             #expect(taken["parameters"]?["acquired"]?.array?.count == 20, "\(taken)")
-            #expect(try attempt(disks[19], on: there).status == .exit(75))
+            #expect(try there.attempt(disks[19]).status == .exit(75))
             pause(milliseconds: 2500)
             let gone = try control.ask("Release", ["disks": .array(disks.map(JSONValue.string))])
             #expect(gone["error"] == nil, "\(gone)")
-            #expect(try attempt(disks[19], on: there).status == .exit(0))
+            #expect(try there.attempt(disks[19]).status == .exit(0))
             pause(milliseconds: 2500)
             try guest.waitUntilWriting()
             #expect(try guest.leasehold("kill").succeeded)
@@ -153,7 +138,7 @@ import Testing
 
     /// A snapshot: the guest goes over to a new image, and the old one becomes its backing file.
     @Test func anImageIsChangedUnderLeasesAllTheWhile() throws {
-        try with { hosts, here, there in
+        try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             let (first, overlay) = (try hosts.disk(), try hosts.disk())
             try guest.leasehold("attach-disk", first).expecting(.exit(0))
@@ -172,8 +157,8 @@ import Testing
                 "change-disk", first, overlay, "--", "python3", script, guest.spareSocket, "b", overlay)
             #expect(changed.succeeded, "\(changed)")
             #expect(try guest.disks() == [guest.disk: "exclusive", overlay: "exclusive"])
-            #expect(try attempt(overlay, on: there).status == .exit(75))
-            #expect(try attempt(first, on: there).status == .exit(0))
+            #expect(try there.attempt(overlay).status == .exit(75))
+            #expect(try there.attempt(first).status == .exit(0))
             #expect(try guest.leasehold("kill").succeeded)
         }
     }
@@ -199,15 +184,15 @@ import Testing
         """
 
     @Test func explicitLeasesComeAndGo() throws {
-        try with { hosts, here, there in
+        try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             let disk = try hosts.disk()
             try hosts.formatLease(disk)
             let lease = try hosts.leaseText(disk)
             try guest.leasehold("attach-lease", lease).expecting(.exit(0))
-            #expect(try attempt(disk, on: there).status == .exit(75))
+            #expect(try there.attempt(disk).status == .exit(75))
             try guest.leasehold("detach-lease", lease).expecting(.exit(0))
-            #expect(try attempt(disk, on: there).status == .exit(0))
+            #expect(try there.attempt(disk).status == .exit(0))
             expectOneLine(try guest.leasehold("detach-lease", lease), code: 66, naming: ["no lease"])
             expectOneLine(try guest.leasehold("attach-lease", "nonsense"), code: 66, naming: ["nonsense", "LOCKSPACE"])
             expectOneLine(
@@ -234,7 +219,7 @@ import Testing
     }
 
     @Test func withoutAnyLeaseLeftNothingIsLost() throws {
-        try with { hosts, here, _ in
+        try Station.withTwo { hosts, here, _ in
             let disk = try hosts.disk()
             let guest = try here.start(["--no-auto-disks", "--disk", disk], try Probe.command("sleep", "60"))
             try here.leasehold("detach-disk", "guest", disk).expecting(.exit(0))

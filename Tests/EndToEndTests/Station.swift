@@ -35,6 +35,16 @@ struct Station {
         configuration = try scratch.write(lines.joined(), to: "\(id)-\(mark).conf")
     }
 
+    /// Runs `body` with a place on each host of the shared pair, gone afterwards.
+    static func withTwo(_ body: (TwoHosts, _ here: Station, _ there: Station) throws -> Void) throws {
+        let hosts = try TwoHosts.shared
+        try withScratch { scratch in
+            try body(
+                hosts, try Station(on: hosts.first, of: hosts, scratch),
+                try Station(on: hosts.second, of: hosts, scratch))
+        }
+    }
+
     /// What a program on this station has in its environment.
     var environment: [String: String] {
         [
@@ -49,6 +59,13 @@ struct Station {
             try Products.supervisor(), options + ["--"] + command, environment: environment, directory: scratch.path)
         program.input = .null
         return program
+    }
+
+    /// Runs a guest of an instant on a disk, and says how that went.
+    func attempt(_ disk: String, _ options: [String] = []) throws -> Outcome {
+        try supervised(
+            ["--name", "other", "--no-auto-disks", "--disk", disk] + options, try Probe.command("exit", "0")
+        ).run(timeout: 20)
     }
 
     /// Starts a guest and waits until it runs.

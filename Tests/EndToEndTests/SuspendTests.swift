@@ -4,29 +4,15 @@ import Testing
 
 /// Guests that stand still by order, with their leases and without.
 @Suite(.serialized) struct SuspendTests {
-    private func with(_ body: (TwoHosts, Station, Station) throws -> Void) throws {
-        let hosts = try TwoHosts.shared
-        let scratch = try Scratch()
-        defer { scratch.remove() }
-        try body(
-            hosts, try Station(on: hosts.first, of: hosts, scratch), try Station(on: hosts.second, of: hosts, scratch))
-    }
-
-    private func attempt(_ disk: String, on station: Station) throws -> Outcome {
-        try station.supervised(
-            ["--name", "other", "--no-auto-disks", "--disk", disk], try Probe.command("exit", "0")
-        ).run(timeout: 20)
-    }
-
     @Test func aSuspendedGuestKeepsItsLeasesAndGoesOn() throws {
-        try with { hosts, here, there in
+        try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             let version = try guest.version()
             try guest.leasehold("suspend").expecting(.exit(0))
             #expect(try guest.status()["state"] == "paused")
             #expect(try guest.monitor.status() == "paused")
             #expect(try guest.isStill())
-            #expect(try attempt(guest.disk, on: there).status == .exit(75))
+            #expect(try there.attempt(guest.disk).status == .exit(75))
             // Again is no error.
             try guest.leasehold("suspend").expecting(.exit(0))
             try guest.leasehold("resume").expecting(.exit(0))
@@ -39,7 +25,7 @@ import Testing
     }
 
     @Test func aSuspendedGuestMayBeLetGoOnByItsManager() throws {
-        try with { hosts, here, _ in
+        try Station.withTwo { hosts, here, _ in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             try guest.leasehold("suspend").expecting(.exit(0))
             try guest.monitor.execute("cont")
@@ -54,7 +40,7 @@ import Testing
     }
 
     @Test func leasesThatNobodyHadInBetweenAreTakenAgain() throws {
-        try with { hosts, here, _ in
+        try Station.withTwo { hosts, here, _ in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             let version = try guest.version()
             for round in 1...3 {
@@ -73,10 +59,10 @@ import Testing
 
     /// libvirt's plugin resumes here.
     @Test func aGuestWhoseLeaseAnotherHostHadInBetweenStaysStopped() throws {
-        try with { hosts, here, there in
+        try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             try guest.leasehold("suspend", "--release").expecting(.exit(0))
-            #expect(try attempt(guest.disk, on: there).status == .exit(0))
+            #expect(try there.attempt(guest.disk).status == .exit(0))
             for _ in 1...2 {
                 let refused = try guest.leasehold("resume")
                 expectOneLine(refused, code: 75, naming: [guest.disk, "host2", "host id 2", "stays stopped", "kill"])
@@ -91,7 +77,7 @@ import Testing
     }
 
     @Test func aGuestWhoseLeaseSomebodyHasStaysStoppedAndNamesHim() throws {
-        try with { hosts, here, there in
+        try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             try guest.leasehold("suspend", "--release").expecting(.exit(0))
             let holder = try there.start(["--no-auto-disks", "--disk", guest.disk], named: "db7")
@@ -109,7 +95,7 @@ import Testing
 
     /// A guest without its leases that goes on all the same is killed before others could mind.
     @Test func aGuestWithoutItsLeasesThatIsLetGoOnIsKilled() throws {
-        try with { hosts, here, _ in
+        try Station.withTwo { hosts, here, _ in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             try guest.leasehold("suspend", "--release").expecting(.exit(0))
             _ = try? guest.monitor.execute("cont", timeout: 1)
@@ -118,7 +104,7 @@ import Testing
     }
 
     @Test func sharedLeasesAreTakenAgainUncheckedAndThatIsSaid() throws {
-        try with { hosts, here, there in
+        try Station.withTwo { hosts, here, there in
             let disk = try hosts.disk()
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk(), options: ["--shared-disk", disk])
             try guest.leasehold("suspend", "--release").expecting(.exit(0))
@@ -132,7 +118,7 @@ import Testing
     }
 
     @Test func withoutAMonitorItIsRefused() throws {
-        try with { hosts, here, _ in
+        try Station.withTwo { hosts, here, _ in
             let guest = try here.start(["--no-auto-disks", "--disk", try hosts.disk()])
             expectOneLine(try here.leasehold("suspend", "guest"), code: 69, naming: ["--qmp"])
             expectOneLine(try here.leasehold("suspend", "nobody"), code: 66, naming: ["nobody"])

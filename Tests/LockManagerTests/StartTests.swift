@@ -99,6 +99,25 @@ import Testing
         }
     }
 
+    @Test func aDiskOverANetworkIsOneHoweverItIsNamed() throws {
+        try Stage.with("sanlock") { stage in
+            let volume = UUID().uuidString
+            let (url, name) = ("nbd://Host/\(volume)", "nbd://host:10809/\(volume)")
+            let (manager, _) = try stage.running([.disk(url)])
+            #expect(try manager.inquire().map(\.disk) == [name])
+            #expect(refusal { try manager.registerResource(.disk("nbd:host:10809:exportname=\(volume)")) } != nil)
+            let other = try stage.manager(nil, [.disk("nbd:host:10809:exportname=\(volume)")])
+            guard case .busy(name, _) = refusal({ try other.acquireObject() }) else {
+                Issue.record("it was had twice")
+                return
+            }
+            #expect(
+                try manager.acquireResource(.disk("nbd://host:1/\(volume)")).map(\.disk) == ["nbd://host:1/\(volume)"])
+            try manager.releaseResource(.disk("nbd:HOST:1:exportname=\(volume)"))
+            #expect(try manager.inquire().map(\.disk) == [name])
+        }
+    }
+
     @Test func sharingGuestsAreNoTroubleToEachOther() throws {
         try Stage.with("sanlock") { stage in
             let disk = try stage.place.hosts.disk()

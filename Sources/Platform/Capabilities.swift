@@ -13,13 +13,14 @@ public enum Capabilities {
     /// Drops what the calling thread doesn't need any more. Every thread of a process has capabilities of its own, so each
     /// of them calls this. The guest, started before, has what a direct start would have given it.
     ///
-    /// - Parameter seesWrites: whether to keep the right to see how much the guest writes (`StorageWrites`).
-    public static func dropUnneeded(seesWrites: Bool = false) throws(SystemError) {
+    /// - Parameter seesGuest: whether to keep the right to see how much the guest writes (`StorageWrites`), and what it has
+    ///   open (`OpenFiles`).
+    public static func dropUnneeded(seesGuest: Bool) throws(SystemError) {
         guard let set = cap_init() else { throw SystemError("cap_init") }
         defer { cap_free(UnsafeMutableRawPointer(set)) }
         guard let current = cap_get_proc() else { throw SystemError("cap_get_proc") }
         defer { cap_free(UnsafeMutableRawPointer(current)) }
-        for capability in supervisor + (seesWrites ? [CAP_SYS_PTRACE] : []) {
+        for capability in supervisor + (seesGuest ? [CAP_SYS_PTRACE] : []) {
             var value = cap_value_t(capability)
             var held = CAP_CLEAR
             guard cap_get_flag(current, value, CAP_PERMITTED, &held) == 0, held == CAP_SET else { continue }

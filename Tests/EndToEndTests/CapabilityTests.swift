@@ -4,7 +4,7 @@ import Testing
 
 /// What of root's power is left once the guest runs. Needs root.
 @Suite struct CapabilityTests {
-    private static let chown = 0, overrideAccess = 1, fileOwner = 3, kill = 5, lockMemory = 14, nice = 23
+    private static let chown = 0, overrideAccess = 1, fileOwner = 3, kill = 5, lockMemory = 14, trace = 19, nice = 23
 
     /// The effective and permitted capabilities of every thread of a process.
     private func capabilities(of pid: Int32) throws -> [UInt64] {
@@ -42,6 +42,21 @@ import Testing
             #expect(try capabilities(of: keeper.pid).allSatisfy { $0 & ~keepers == 0 && $0 & mask(Self.kill) != 0 })
             // The guest has what a direct start would have given it.
             #expect(Set(try capabilities(of: guest)) == Set(try capabilities(of: getpid())))
+        }
+    }
+
+    /// The worker, which gives no disk's lease back that the guest has open to write.
+    @Test func oneThreadOfALeasedGuestsSupervisorSeesWhatTheGuestHasOpen() throws {
+        try Station.withTwo { hosts, here, _ in
+            let guest = try here.start(["--disk", try hosts.disk()])
+            let allowed = mask(
+                Self.chown, Self.overrideAccess, Self.fileOwner, Self.kill, Self.nice, Self.lockMemory, Self.trace)
+            try eventually(within: 5, every: 10, "the supervisor's threads drop the rest") {
+                let held = try capabilities(of: guest.running.pid)
+                // Effective and permitted.
+                return held.allSatisfy { $0 & ~allowed == 0 } && held.count { $0 & mask(Self.trace) != 0 } == 2
+            }
+            try guest.stop()
         }
     }
 }

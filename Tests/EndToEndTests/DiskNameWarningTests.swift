@@ -120,6 +120,24 @@ import Testing
         }
     }
 
+    @Test func aDeviceIsPluggedInUnderOneNameOnly() throws {
+        try withNamed { hosts, named in
+            let station = named.station
+            let first = try station.start(["--disk", named.link], named: "first")
+            let second = try station.start(["--disk", try hosts.disk()], named: "second")
+            expectOneLine(
+                try station.leasehold("attach-disk", "second", named.disk), code: 64,
+                naming: ["same device as \(named.link)", "guest first"])
+            #expect(try station.lease(of: named.disk).json["state"] == "free")
+            try first.stop()
+            try station.leasehold("attach-disk", "second", named.disk).expecting(.exit(0))
+            try named.refuse(["--disk", named.link], naming: [named.link, named.disk, "guest second"])
+            try station.leasehold("detach-disk", "second", named.disk).expecting(.exit(0))
+            try station.start(["--disk", named.link], named: "third").stop()
+            try second.stop()
+        }
+    }
+
     @Test(arguments: ["supervisor", "guest", "stop"])
     func itIsFreeAfterTheFirstGuestsEnd(how: String) throws {
         try withNamed { _, named in

@@ -218,6 +218,31 @@ import Testing
         }
     }
 
+    /// No monitor tells of it: the kernel does, whatever the file is called.
+    @Test func aDiskThatAnyProcessOfTheGuestHasOpenToWriteIsKept() throws {
+        try Station.withTwo { hosts, here, there in
+            let (disk, scratch) = (try hosts.disk(), here.scratch)
+            let link = scratch.file("another-name")
+            try FileManager.default.linkItem(atPath: disk, toPath: link)
+            let step = { (mark: String) in "until [ -e \(scratch.file(mark)) ]; do sleep 0.05; done" }
+            let script = """
+                setsid sh -c '\(step("open")); exec 3<>\(link); : > \(scratch.file("is-open")); \(step("close")); exec 3>&-
+                : > \(scratch.file("is-closed")); sleep 60' & sleep 60
+                """
+            let guest = try here.start([], ["sh", "-c", script])
+            try here.leasehold("attach-disk", "guest", disk).expecting(.exit(0))
+            try scratch.write("", to: "open")
+            try eventually(within: 10) { FileManager.default.fileExists(atPath: scratch.file("is-open")) }
+            expectOneLine(try here.leasehold("detach-disk", "guest", disk), code: 75, naming: [disk, "open to write"])
+            #expect(try there.attempt(disk).status == .exit(75))
+            try scratch.write("", to: "close")
+            try eventually(within: 10) { FileManager.default.fileExists(atPath: scratch.file("is-closed")) }
+            try here.leasehold("detach-disk", "guest", disk).expecting(.exit(0))
+            #expect(try there.attempt(disk).status == .exit(0))
+            try guest.stop()
+        }
+    }
+
     @Test func withoutAnyLeaseLeftNothingIsLost() throws {
         try Station.withTwo { hosts, here, _ in
             let disk = try hosts.disk()

@@ -131,6 +131,25 @@ import Testing
         }
     }
 
+    /// Anybody may stop a guest: only one that QEMU has sent has left.
+    @Test func aSourceThatMerelyStandsStillHasNotLeft() throws {
+        try MigrationStage.with { stage in
+            let here = try stage.start(on: 0)
+            stage.expectWriting()
+            _ = try here.ticket("prepare", "--to", "unix:/nowhere")
+            let leaving = try stage.scratch.start(try here.cli(["migrate", "out", here.name]))
+            try here.monitor.execute("stop")
+            pause(milliseconds: 800)
+            #expect(leaving.isRunning, "\(leaving.output)\(leaving.errors)")
+            #expect(try here.guest.status()["leases"]?[0]?["state"] == "held")
+            let version = try here.version()
+            try here.callBack().expecting(.exit(0))
+            #expect(try leaving.wait(timeout: 10) == .exit(75))
+            #expect(try here.version() == version && here.state() == "running")
+            stage.expectWriting()
+        }
+    }
+
     @Test func twoDoNotBringItInAtOnce() throws {
         try MigrationStage.with { stage in
             let here = try stage.start(on: 0)

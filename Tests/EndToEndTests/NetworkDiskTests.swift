@@ -4,20 +4,28 @@ import Testing
 
 /// A disk that a real QEMU reaches over a network has one lease, however it is named and by whom.
 @Suite(.serialized) struct NetworkDiskTests {
-    /// An NBD server with one export, and two spellings of it.
+    /// An NBD server with one export, and two spellings of it. QEMU's monitor repeats the host as it was spelled.
     private struct Export {
-        let url: String
-        let colons: String
-        let socket: String
+        let port: String
+        var url: String { "nbd://localhost:\(port)/e" }
+        var colons: String { "nbd:LocalHost:\(port):exportname=e" }
 
         init(_ scratch: Scratch) throws {
-            socket = scratch.file("nbd")
-            url = "nbd+unix:///e?socket=\(socket)"
-            colons = "nbd:unix:\(socket):exportname=e"
-            let arguments = ["-k", socket, "-f", "raw", "-t", "-e", "4", "-x", "e", try scratch.disk("image")]
+            port = String(try Export.freePort())
+            let arguments = [
+                "-p", port, "-b", "localhost", "-f", "raw", "-t", "-e", "4", "-x", "e", try scratch.disk("image"),
+            ]
             let server = try scratch.start(Program("qemu-nbd", arguments))
-            let path = socket
-            try eventually(within: 10, "\(server)") { FileManager.default.fileExists(atPath: path) }
+            let number = port
+            try eventually(within: 10, "\(server)") {
+                try Program.run("qemu-nbd", ["--list", "-b", "localhost", "-p", number]).succeeded
+            }
+        }
+
+        private static func freePort() throws -> Int {
+            let words = "import socket; s = socket.create_server(('localhost', 0)); print(s.getsockname()[1])"
+            let output = try Program.run("python3", ["-c", words]).expecting(.exit(0)).output
+            return try #require(Int(output.dropLast()))
         }
     }
 
@@ -32,7 +40,7 @@ import Testing
                     [],
                     [
                         "qemu-system-x86_64", "-blockdev",
-                        "driver=nbd,node-name=n,server.type=unix,server.path=\(export.socket),export=e",
+                        "driver=nbd,node-name=n,host=localhost,port=\(export.port),export=e",
                     ]),
             ]
             for attempt in attempts {
@@ -60,7 +68,8 @@ import Testing
                 [
                     "driver": "raw", "node-name": "n",
                     "file": [
-                        "driver": "nbd", "export": "e", "server": ["type": "unix", "path": .string(export.socket)],
+                        "driver": "nbd", "export": "e",
+                        "server": ["type": "inet", "host": "LocalHost", "port": .string(export.port)],
                     ],
                 ])
             for name in [export.colons, export.url] {

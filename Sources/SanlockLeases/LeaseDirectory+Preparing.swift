@@ -37,13 +37,7 @@ extension LeaseDirectory {
         switch entry.state {
         case .free, .unformatted, .unreadable: return
         case .missing:
-            let path = request.resource.path
-            if isIncoming {
-                throw LeaseFailure(
-                    .leaseFileMissing, request: request,
-                    detail: "lease file \(path) is missing; see that this host has the source's lease directory mounted"
-                )
-            }
+            if isIncoming { throw files.missingAtTarget(request) }
             // Where another is at it, or somebody removed it under its holder, the start waits.
             let section = (try? LeaseSection(of: [request.resource.name], in: files, waitingSeconds: 2)) ?? nil
             guard section != nil, records.claims(on: request).isEmpty else { return }

@@ -75,6 +75,15 @@ struct LeaseFiles {
         }
     }
 
+    /// The source of a migration has the lease, so its file is there, where both have the same directory.
+    func missingAtTarget(_ request: LeaseRequest) -> LeaseFailure {
+        LeaseFailure(
+            .leaseFileMissing, request: request,
+            detail:
+                "lease file \(request.resource.path) is missing; see that this host has the source's lease directory mounted"
+        )
+    }
+
     /// A lease file has no slot for this host's id: which file, for how many, and the way out.
     func hostIdTooLarge(_ request: LeaseRequest, _ code: SanlockCode) -> LeaseFailure {
         let path = request.resource.path

@@ -19,6 +19,7 @@ extension SanlockDriver {
             do throws(SanlockCode) {
                 _ = try SanlockCalls.version(of: request.resource)
             } catch {
+                if error.outcome == .leaseFileMissing, request.disk != nil { throw files.missingAtTarget(request) }
                 throw failure(RefusedLease(request: request, code: error))
             }
             guard joined.contains(request.resource.lockspace) else {

@@ -126,7 +126,7 @@ import Testing
             let first = try station.start(["--disk", named.link], named: "first")
             let second = try station.start(["--disk", try hosts.disk()], named: "second")
             expectOneLine(
-                try station.leasehold("attach-disk", "second", named.disk), code: 64,
+                try station.leasehold("attach-disk", "second", named.disk), code: 66,
                 naming: ["same device as \(named.link)", "guest first"])
             #expect(try station.lease(of: named.disk).json["state"] == "free")
             try first.stop()

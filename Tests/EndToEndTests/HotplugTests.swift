@@ -117,6 +117,53 @@ import Testing
         }
     }
 
+    /// All or none, also where it is the last of them that is refused.
+    @Test func whatIsTakenBesidesAConversionThatIsRefusedIsGivenBack() throws {
+        try Station.withTwo { hosts, here, there in
+            let (shared, new) = (try hosts.disk(), try hosts.disk())
+            let guest = try here.start(["--shared-disk", shared])
+            let sharer = try there.start(["--shared-disk", shared], named: "sharer")
+            let answer = try ControlConnection("\(here.runDirectory)/guests/guest/control").ask(
+                "Acquire",
+                [
+                    "disks": [
+                        ["path": .string(new), "mode": "exclusive"], ["path": .string(shared), "mode": "exclusive"],
+                    ]
+                ])
+            #expect(answer["error"]?.string == "io.leasehold.Supervisor.Busy", "\(answer)")
+            #expect(try there.attempt(new).status == .exit(0))
+            #expect(try guest.leases().count == 1)
+            try guest.stop()
+            try sharer.stop()
+        }
+    }
+
+    /// The daemon answers when nobody waits any more.
+    @Test func whatIsTakenForNobodyIsGivenBack() throws {
+        try withTwoHosts { hosts in
+            try withScratch { scratch in
+                let here = try Station(on: hosts.first, of: hosts, scratch)
+                let there = try Station(on: hosts.second, of: hosts, scratch)
+                let guest = try here.start(["--disk", try hosts.disk()])
+                let disk = try hosts.disk()
+                try hosts.formatLease(disk)
+                hosts.first.daemon.stop()
+                let attach = try scratch.start(
+                    Program(try Products.cli(), ["attach-disk", "guest", disk], environment: here.environment))
+                pause(milliseconds: 500)
+                attach.signal(SIGKILL)
+                try attach.wait()
+                pause(milliseconds: 200)
+                hosts.first.daemon.cont()
+                try eventually(within: 10, every: 200, "the lease being free") {
+                    try there.attempt(disk).status == .exit(0)
+                }
+                #expect(try guest.leases().count == 1)
+                try guest.stop()
+            }
+        }
+    }
+
     @Test func moreThanEightDisksComeAndGo() throws {
         try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())

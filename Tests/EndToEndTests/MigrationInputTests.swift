@@ -111,6 +111,28 @@ import Testing
         }
     }
 
+    /// It takes nothing yet, and is refused all the same where it could take nothing later.
+    @Test func aTargetThatCannotReachTheLeasesDoesNotStart() throws {
+        try Station.withTwo { hosts, here, _ in
+            let scratch = here.scratch
+            let disk = try hosts.disk()
+            let options = ["--qmp", scratch.file("qmp"), "--incoming"]
+            let command = QEMU.command(
+                disks: [disk], qmpSocket: scratch.file("qmp"), more: ["-incoming", "defer"])
+            // The source has made the lease file: without it this is another lease directory.
+            try here.refused(options, command, code: 73, naming: [disk, try hosts.leasePath(disk), "mounted"])
+            try hosts.formatLease(disk)
+            try Data(repeating: 0x61, count: 1 << 20).write(to: URL(fileURLWithPath: try hosts.leasePath(disk)))
+            try here.refused(options, command, code: 73, naming: [disk, "not formatted"])
+            try FileManager.default.removeItem(atPath: try hosts.leasePath(disk))
+            try hosts.formatLease(disk)
+            var program = try here.supervised(options, command)
+            program.environment["SANLOCK_RUN_DIR"] = scratch.file("nowhere")
+            try here.refused(program, code: 69, naming: ["sanlock"])
+            #expect(try hosts.holders(of: disk).isEmpty)
+        }
+    }
+
     /// The second of two that drive it gets nothing done, and spoils nothing.
     @Test func twoDoNotMigrateItAtOnce() throws {
         try MigrationStage.with { stage in

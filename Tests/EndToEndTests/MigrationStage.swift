@@ -168,11 +168,7 @@ final class MigrationStage {
             let record = try station.record(of: disk)
             #expect(record == nil, "\(record ?? .null)", sourceLocation: sourceLocation)
         }
-        // Other tests' guests write there too.
-        let supervisors = Set(all.map { "\($0.supervisor.pid)" })
-        let half = try FileManager.default.contentsOfDirectory(atPath: hosts.leaseDirectory + "/.leasehold").filter {
-            $0.hasPrefix("new.") && $0.split(separator: ".").contains { supervisors.contains(String($0)) }
-        }
+        let half = all.flatMap { $0.station.unfinishedFiles(of: $0.supervisor.pid) }
         #expect(half == [], sourceLocation: sourceLocation)
     }
 }

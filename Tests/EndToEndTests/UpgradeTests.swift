@@ -93,6 +93,11 @@ import Testing
             ("/bin/true", "exited with 0"), (try stage.script("echo so long; exit 7", "exit"), "7: so long"),
             (try stage.script("exec sleep 60", "hang"), "within 5 s"),
             (try Products.cli(), "exited with"),
+            // What was tried isn't what would be executed: a file that was replaced in between is the same.
+            (
+                try stage.script("exec '\(try Products.supervisor())' \"$@\"", "wrapped"),
+                "was replaced after it was tried"
+            ),
         ]
         for (program, words) in refusals {
             let outcome = try stage.upgrade("--program", program)

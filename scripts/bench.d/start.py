@@ -1,9 +1,7 @@
 """From the exec of a wrapper to the exec of its guest, and the memory that the wrapper keeps, side by side with peers."""
 
 import hashlib
-import json
 import os
-import platform
 import shutil
 import signal
 import statistics
@@ -13,44 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from host import CLOCK, RESULTS, SUPERVISOR, Host, save
+
 ROUNDS = int(sys.argv[1])
-BIN = Path(".build/release").resolve()
-CLOCK = Path(".build/bench/clock").resolve()
-LOCKSPACE = "__LIBVIRT__DISKS__"
-
-
-class Host:
-    """A private sanlock daemon with a joined lockspace, io_timeout 1."""
-
-    def __init__(self, place):
-        self.place = place
-        self.leases = place / "leases"
-        self.leases.mkdir()
-        (place / "sanlock").mkdir()
-        configuration = place / "leasehold.conf"
-        configuration.write_text(f'disk_lease_dir = "{self.leases}"\nhost_id = 1\nio_timeout = 1\n')
-        self.environment = dict(
-            os.environ, SANLOCK_RUN_DIR=str(place / "sanlock"), LEASEHOLD_RUN_DIR=str(place / "run"),
-            LEASEHOLD_CONFIG=str(configuration))
-        self.daemon = subprocess.Popen(
-            ["sanlock", "daemon", "-D", "-w", "0", "-l", "0", "-h", "0", "-U", "root", "-G", "root", "-e", "bench"],
-            env=dict(self.environment, SANLOCK_PRIVILEGED="0"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while not (place / "sanlock" / "sanlock.sock").exists():
-            time.sleep(0.01)
-        self.run([BIN / "leasehold", "run", "--disk", "/join", "--", "true"])
-
-    def run(self, command, **more):
-        subprocess.run([str(word) for word in command], env=self.environment, check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
-
-    def lease(self, name, hosts=None):
-        """A lease file; for 2000 hosts as libvirt makes it, or for some."""
-        path = self.leases / name
-        path.write_bytes(bytes(1 << 20))
-        spelling = f"{LOCKSPACE}:{name}:{path}:0"
-        number = [] if hosts is None else ["-n", str(hosts), "-m", str(hosts)]
-        self.run(["sanlock", "direct", "init", "-r", spelling, *number])
-        return spelling
 
 
 def start_times(host, make, rounds):
@@ -127,7 +90,7 @@ def memory(host, command, pids, environment={}):
 
 
 def measure(host):
-    supervisor = BIN / "leasehold-supervisor"
+    supervisor = SUPERVISOR
     names = ["/bench/disk%d" % number for number in range(8)]
     digests = [hashlib.md5(name.encode()).hexdigest() for name in names]
     libvirts = [host.lease(f"libvirt{number}") for number in range(8)]
@@ -204,20 +167,15 @@ def main():
         rows = measure(host)
     finally:
         if host:
-            host.daemon.kill()
-            host.daemon.wait()
+            host.end()
         shutil.rmtree(place)
     width = max(len(row["name"]) for row in rows)
     print(f'{"WRAPPER":{width}}  MS TO GUEST  PRIVATE MEMORY')
     for row in rows:
         size = "" if row["privateKilobytes"] is None else f'{row["privateKilobytes"]} kB'
         print(f'{row["name"]:{width}}  {row["milliseconds"]:11.2f}  {size:>14}')
-    results = Path("docs/benchmarks")
-    results.mkdir(parents=True, exist_ok=True)
-    machine = {"processor": platform.processor() or platform.machine(), "processors": os.cpu_count(),
-               "kernel": platform.release(), "rounds": ROUNDS}
-    (results / "start.json").write_text(json.dumps({"machine": machine, "rows": rows}, indent=2) + "\n")
-    draw(rows, results / "start.svg")
+    save("start", ROUNDS, rows)
+    draw(rows, RESULTS / "start.svg")
 
 
 main()

@@ -57,6 +57,13 @@ public struct DeviceLocks: ~Copyable, Sendable {
         return true
     }
 
+    /// Shares a disk that was locked alone.
+    public mutating func share(_ identity: DiskIdentity) throws(SystemError) {
+        let offset = DeviceLocks.offset(of: identity)
+        guard exclusive.contains(offset), try locks.tryLock(offset: offset, exclusive: false) else { return }
+        exclusive.remove(offset)
+    }
+
     /// Gives a disk up.
     public mutating func leave(_ identity: DiskIdentity) {
         let offset = DeviceLocks.offset(of: identity)

@@ -65,7 +65,9 @@ public final class DomainLock: Sendable {
             _ = try manager.child(supervisorPid: pid, timeoutSeconds: timeoutSeconds)
             return DomainLock(manager)
         } catch {
-            if (try? manager.kill()) == nil { supervisor?.signal(SIGKILL) }
+            // Where it hasn't got its name yet, only the record of an earlier guest is found by that.
+            _ = try? manager.kill()
+            if supervisor?.isAlive == true { supervisor?.signal(SIGKILL) }
             // What was taken since the first look tells more than that nothing runs.
             try DomainLockError.refusing { () throws(LockManagerError) in try manager.acquireObject() }
             throw .refused(error)

@@ -50,15 +50,30 @@ public struct NamedDisk: Sendable, Equatable {
         return folder + "/" + path
     }
 
-    /// The disks that QEMU has open where its monitor names a node's file so: `json:` too. None where it can't be read.
-    public static func all(openedAs fileName: String) -> [String] {
+    /// The disks that QEMU has open where its monitor names a node's file so: `json:` too.
+    ///
+    /// - Parameter folder: the folder that the emulator runs in.
+    /// - Returns: their `path`s; nil where it can't be read: one that is very long is cut.
+    public static func all(openedAs fileName: String, in folder: String) -> [String]? {
         var graph = BlockGraph()
-        let source = BlockGraph.Source(origin: "", folder: nil, isDrive: false)
+        let source = BlockGraph.Source(origin: "", folder: folder, isDrive: false)
         do throws(Refusal) {
-            _ = try graph.add(OptionObject(), fileName: fileName, as: .storage, isReadOnly: false, from: source)
+            _ = try graph.add(
+                OptionObject(), fileName: withBrackets(fileName), as: .storage, isReadOnly: false, from: source)
         } catch {
-            return []
+            return nil
         }
-        return ((try? graph.disks(attachments: [])) ?? []).map(\.path)
+        return (try? graph.disks(attachments: []))?.map(\.path)
+    }
+
+    // QEMU prints an IPv6 address as `nbd://::1:10809/`, the port always there.
+    private static func withBrackets(_ fileName: String) -> String {
+        guard let rest = fileName.bytes.after("nbd://") else { return fileName }
+        let address = rest.prefix { $0 != .slash }
+        guard address.first != UInt8(ascii: "["), !address.contains(UInt8(ascii: "@")),
+            address.count(where: { $0 == .colon }) > 1,
+            let end = address.lastIndex(of: .colon)
+        else { return fileName }
+        return "nbd://[\(address[..<end].text)]\(rest[end...].text)"
     }
 }

@@ -38,6 +38,8 @@ public final class DeviceClaim: Sendable {
     private let disks: Mutex<[Disk]>
     private let directory: RunDirectory
     private let locks = Mutex<DeviceLocks?>(nil)
+    /// What each path was when it was claimed: its file may be gone when it is given up.
+    private let identities = Mutex<[[UInt8]: DiskIdentity]>([:])
 
     /// Claims nothing yet.
     public init(_ disks: [Disk], in directory: RunDirectory) {
@@ -96,13 +98,41 @@ public final class DeviceClaim: Sendable {
         try take(disks.withLock { $0 })
     }
 
-    /// Takes further devices, as `take` does; a claim that fails leaves those it had.
+    /// Takes further devices, as `take` does, or some of those that it has alone from now on; a claim that fails leaves the
+    /// others.
     public func take(more: [Disk]) throws(SystemError) -> Conflict? {
         let before = disks.withLock { $0 }
         let known = before.filter { one in !more.contains { $0.path.hasSameBytes(as: one.path) } }
+        let more = more.map { disk in
+            let old = before.first { $0.path.hasSameBytes(as: disk.path) }
+            return Disk(
+                path: disk.path, isShared: disk.isShared,
+                isOpenedByCommand: old?.isOpenedByCommand ?? disk.isOpenedByCommand)
+        }
         let conflict = try take(known + more)
         if conflict == nil { disks.withLock { $0 = known + more } }
         return conflict
+    }
+
+    /// Shares devices that it had alone.
+    public func share(_ paths: [String]) {
+        let isMeant = { (disk: Disk) in paths.contains { $0.hasSameBytes(as: disk.path) } }
+        let identities = disks.withLock { disks in
+            for index in disks.indices where isMeant(disks[index]) {
+                disks[index] = Disk(
+                    path: disks[index].path, isShared: true, isOpenedByCommand: disks[index].isOpenedByCommand)
+            }
+            // Under another name it may still be alone.
+            let alone = disks.filter { !$0.isShared }.compactMap(identity)
+            return disks.filter(isMeant).compactMap(identity).filter { !alone.contains($0) }
+        }
+        locks.withLock { locks in
+            for identity in identities { try? locks?.share(identity) }
+        }
+    }
+
+    private func identity(of disk: Disk) -> DiskIdentity? {
+        identities.withLock { $0[Array(disk.path.utf8)] } ?? DiskIdentity(of: disk.path)
     }
 
     private func take(_ disks: [Disk]) throws(SystemError) -> Conflict? {
@@ -135,6 +165,7 @@ public final class DeviceClaim: Sendable {
                     if attempts == DeviceClaim.attempts { return conflict(disk, identity) }
                     usleep(10_000)
                 }
+                identities.withLock { $0[Array(disk.path.utf8)] = identity }
             }
             // Removed between the opening and the first lock: once more, in the one that is there now.
             guard locks?.isInPlace == true else { throw SystemError("lock", on: directory.path, number: EAGAIN) }
@@ -159,13 +190,16 @@ public final class DeviceClaim: Sendable {
     /// Gives some devices up, which the guest doesn't have any more.
     public func leave(_ paths: [String]) {
         let isLeaving = { (disk: Disk) in paths.contains { $0.hasSameBytes(as: disk.path) } }
-        let staying = disks.withLock { disks in
+        let (leaving, staying) = disks.withLock { disks in
+            let leaving = paths.map { Disk(path: $0, isShared: false, isOpenedByCommand: false) }.compactMap(identity)
             disks.removeAll(where: isLeaving)
-            return disks.compactMap { DiskIdentity(of: $0.path) }
+            return (leaving, disks.compactMap(identity))
         }
-        for path in paths {
-            guard let identity = DiskIdentity(of: path), !staying.contains(identity) else { continue }
+        for identity in leaving where !staying.contains(identity) {
             locks.withLock { $0?.leave(identity) }
+        }
+        identities.withLock { identities in
+            for path in paths { identities[Array(path.utf8)] = nil }
         }
     }
 

@@ -155,11 +155,15 @@ public enum Files {
     }
 
     /// Waits until what was written to a file or device, by whomever, is on its storage. Blocks for as long as that does. A
-    /// path that this process can't open, or that has no storage behind it, is left.
+    /// path where nothing is, or that has no storage behind it, is left.
     ///
     /// Source: `man 2 fdatasync`.
     public static func settle(_ path: String) throws(SystemError) {
-        guard let file = try? open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY) else { return }
+        let file: Descriptor
+        do throws(SystemError) { file = try open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY) } catch {
+            if [ENOENT, ENOTDIR, ENXIO].contains(error.number) { return }
+            throw error
+        }
         if fdatasync(file.number) != 0, errno != EINVAL, errno != EROFS {
             throw SystemError("fdatasync", on: path)
         }

@@ -3,29 +3,47 @@ import Glibc
 
 /// What processes have open, as the kernel tells: evidence that nobody can talk away.
 public enum OpenFiles {
-    /// Whether a process below one has a file or device open in a way that it can write to it; nil where the kernel doesn't tell
-    /// (processes of other rights: CAP_SYS_PTRACE sees all). False of a path where nothing is. Blocks for as long as a look
-    /// at the path does.
+    /// Whether a process below one has a file or device open in a way that it can write to it. Nil where nobody was seen to, and
+    /// not all could be looked at (processes of other rights: CAP_SYS_PTRACE sees all). Of a path where nothing is any more, what
+    /// was opened by that path counts. Blocks for as long as a look at the path does.
     ///
     /// Source: `man 5 proc_pid_fd`, `man 5 proc_pid_fdinfo` (`flags`, in octal).
     public static func areWritten(_ path: String, below process: ProcessIdentity) -> Bool? {
-        var wanted = stat()
-        if stat(path, &wanted) != 0 { return errno == ENOENT ? false : nil }
-        for one in process.descendants() {
+        var status = stat()
+        let isThere = stat(path, &status) == 0
+        if !isThere, errno != ENOENT { return nil }
+        let processes = process.descendants()
+        var sawAll = !processes.isEmpty
+        for one in processes {
             let directory = "/proc/\(one.pid)/fd"
             guard let names = try? Files.names(in: directory) else {
                 // It may have ended since.
-                if one.isAlive { return nil }
+                if one.isAlive { sawAll = false }
                 continue
             }
             for name in names {
-                var found = stat()
-                guard stat("\(directory)/\(name)", &found) == 0, isSame(found, wanted) else { continue }
-                guard let flags = flags(of: "/proc/\(one.pid)/fdinfo/\(name)") else { return nil }
-                if flags & O_ACCMODE != O_RDONLY { return true }
+                let link = "\(directory)/\(name)"
+                let isIt = isThere ? leads(link, to: status) : wasOpened(link, as: path)
+                if isIt == false { continue }
+                let flags = isIt == true ? flags(of: "/proc/\(one.pid)/fdinfo/\(name)") : nil
+                if let flags, flags & O_ACCMODE != O_RDONLY { return true }
+                // It may have been closed since.
+                var left = stat()
+                if flags == nil, lstat(link, &left) == 0 || errno != ENOENT { sawAll = false }
             }
         }
-        return false
+        return sawAll ? false : nil
+    }
+
+    // Nil: the kernel doesn't tell.
+    private static func leads(_ link: String, to wanted: stat) -> Bool? {
+        var found = stat()
+        return stat(link, &found) == 0 ? isSame(found, wanted) : nil
+    }
+
+    private static func wasOpened(_ link: String, as path: String) -> Bool? {
+        guard let target = Files.linkTarget(link) else { return nil }
+        return target.hasSameBytes(as: path) || target.hasSameBytes(as: path + " (deleted)")
     }
 
     private static func isSame(_ found: stat, _ wanted: stat) -> Bool {

@@ -29,7 +29,44 @@ extension SanlockDriver {
     }
 
     /// Becoming the only holder makes its version one higher; sharing it leaves none.
+    ///
+    /// The daemon refuses where other hosts share a lease, and not where other processes of this host do (3.8.5): those are
+    /// looked for, before and afterwards, when it lets no further ones in.
     public func convert(_ request: LeaseRequest, to mode: LeaseMode) throws(LeaseFailure) -> HeldLease {
+        if mode == .exclusive { try checkAlone(request) }
+        let held = try convertUnchecked(request, to: mode)
+        guard mode == .exclusive else { return held }
+        do throws(LeaseFailure) { try checkAlone(request) } catch {
+            _ = try? convertUnchecked(request, to: .shared)
+            throw error
+        }
+        return held
+    }
+
+    private func checkAlone(_ request: LeaseRequest) throws(LeaseFailure) {
+        let name = [request.resource.lockspace, request.resource.name]
+        for process in (try? Files.names(in: "/proc"))?.compactMap({ Int32($0) }) ?? [] where process != pid {
+            var wanted = request
+            wanted.mode = .exclusive
+            do throws(SanlockCode) {
+                guard try SanlockCalls.held(by: process).keys.contains(name) else { continue }
+            } catch {
+                // None of the daemon's clients.
+                if error.number == -ESRCH { continue }
+                throw failure(RefusedLease(request: wanted, code: error))
+            }
+            let claims = records.claims(on: request).map(\.holder)
+            var holder = claims.first { $0.pid == process && $0.hostId == settings.hostId } ?? LeaseHolder()
+            holder.pid = process
+            holder.hostId = holder.hostId ?? settings.hostId
+            holder.liveness = .live
+            throw LeaseFailure(
+                .heldElsewhere, request: wanted, holder: holder,
+                detail: "process \(process) of this host shares the lease")
+        }
+    }
+
+    private func convertUnchecked(_ request: LeaseRequest, to mode: LeaseMode) throws(LeaseFailure) -> HeldLease {
         var wanted = request
         wanted.mode = mode
         do throws(SanlockCode) {

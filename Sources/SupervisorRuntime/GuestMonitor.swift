@@ -7,6 +7,7 @@ final class MonitorConnection {
     var identity: UInt64 = 0
     var conversation = MonitorConversation()
     private var waiting: [UInt8] = []
+    private static let mostWaiting = 65536
 
     init(_ descriptor: consuming Descriptor) {
         self.descriptor = descriptor
@@ -18,7 +19,8 @@ final class MonitorConnection {
     func send(_ command: MonitorCommand) -> Int? {
         let (id, bytes) = conversation.send(command)
         waiting += bytes
-        return flush() ? id : nil
+        // One that reads nothing is as good as gone.
+        return flush() && waiting.count < MonitorConnection.mostWaiting ? id : nil
     }
 
     /// The same with a descriptor, which goes with the first byte. Nil also where something else waits to be sent.
@@ -90,6 +92,8 @@ final class GuestMonitor {
     var wasRunning: Bool?
     /// Whether an emulator that waits for a migration was told to leave its images alone, and takes connections by now.
     var isReadyToReceive = false
+    /// Whether it said that the guest has stopped after it was asked for its status, and before it answered.
+    var hasStoppedSince = false
     /// Whether it was told to migrate the guest, and hasn't answered.
     var isMigrationAsked: Bool { questions.values.contains(.migrate) }
     /// Whether it was ever told to let the guest go on, or did so by itself.

@@ -89,14 +89,15 @@ extension Supervisor {
 
     /// Lives the rest of the guest's life, and returns how this process is to end.
     package func carryOn(from handover: Handover) -> ExitStatus {
-        // What others wait for comes first: the looks at the leases, and the monitor of a guest without any.
+        // Threads have the capabilities of the one that starts them.
+        OwnProcess.outlastOthers()
+        if !OwnProcess.stayInMemory() { note(.debug, "memory is not locked: RLIMIT_MEMLOCK forbids it") }
+        dropCapabilities()
+        // What others wait for comes next: the looks at the leases, and the monitor of a guest without any.
         perform(supervision.goOn(deadlines))
         openMonitor()
         if handover.leases.areAskedFor { lookForDemands(.again) }
         if standsWithoutLeases { loop.start(.evidence, seconds: 0) }
-        OwnProcess.outlastOthers()
-        if !OwnProcess.stayInMemory() { note(.debug, "memory is not locked: RLIMIT_MEMLOCK forbids it") }
-        dropCapabilities()
         plan.logWriter.startThread()
         note(.notice, "goes on as \(plan.program), version \(leaseholdVersion)")
         writeState()

@@ -50,15 +50,26 @@ extension Supervisor {
             leases.contains { $0.request.resource.hasName(of: request.resource) && $0.request.mode != request.mode }
         }.sorted { $0.mode == .exclusive && $1.mode != .exclusive }
         unsettle(converted)
+        let alone = converted.filter { $0.mode == .exclusive }
         worker.perform { [driver, progress, plan] in
             .more(
                 Result { () throws(LeaseFailure) in
                     let held = new.isEmpty ? [] : try driver.acquire(new) { progress.note($0) }
                     do throws(LeaseFailure) {
                         if let failure = Supervisor.takeDevices(of: new, for: plan) { throw failure }
-                        return TakenLeases(new: held, converted: try Supervisor.convert(converted, by: driver))
+                        let taken = TakenLeases(new: held, converted: try Supervisor.convert(converted, by: driver))
+                        // Others may share the device by another name.
+                        if let failure = Supervisor.takeDevices(of: alone, for: plan) {
+                            for lease in taken.converted {
+                                _ = try? driver.convert(lease.request, to: lease.request.mode.other)
+                            }
+                            throw failure
+                        }
+                        Supervisor.shareDevices(of: converted.filter { $0.mode == .shared }, for: plan)
+                        return taken
                     } catch {
                         Supervisor.leaveDevices(of: new, for: plan)
+                        Supervisor.shareDevices(of: alone, for: plan)
                         try? driver.release(new)
                         throw error
                     }
@@ -83,6 +94,10 @@ extension Supervisor {
 
     private static func leaveDevices(of requests: [LeaseRequest], for plan: GuestPlan) {
         plan.devices?.leave(devices(of: requests).map(\.path))
+    }
+
+    private static func shareDevices(of requests: [LeaseRequest], for plan: GuestPlan) {
+        plan.devices?.share(devices(of: requests).map(\.path))
     }
 
     private static func devices(of requests: [LeaseRequest]) -> [DeviceClaim.Disk] {
@@ -128,11 +143,19 @@ extension Supervisor {
         worker.perform { [driver, plan] in
             Supervisor.leaveDevices(of: taken.new.map(\.request), for: plan)
             try? driver.release(taken.new.map(\.request))
-            let back = taken.converted.map { lease in
-                (try? driver.convert(lease.request, to: lease.request.mode.other)) ?? lease
-            }
-            return .convertedBack(back)
+            return .convertedBack(taken.converted.map { Supervisor.convertBack($0, by: driver, for: plan) })
         }
+    }
+
+    // Somebody may share it by now, on this host or another: then it stays shared.
+    private static func convertBack(_ lease: HeldLease, by driver: Driver, for plan: GuestPlan) -> HeldLease {
+        guard let old = try? driver.convert(lease.request, to: lease.request.mode.other) else { return lease }
+        if old.request.mode == .shared {
+            shareDevices(of: [old.request], for: plan)
+        } else if takeDevices(of: [old.request], for: plan) != nil {
+            return (try? driver.convert(old.request, to: .shared)) ?? old
+        }
+        return old
     }
 
     func convertedBack(_ back: [HeldLease]) {
@@ -157,20 +180,27 @@ extension Supervisor {
     func giveSomeBack(_ requests: [LeaseRequest]) {
         changes.leaving = requests
         guard plan.monitorPath != nil, requests.contains(where: { $0.disk != nil }) else { return releaseLeaving() }
-        guard monitor.connection?.conversation.isReady == true else { return refuseLeaving(.silent) }
         changes.isAsking = true
-        ask(.queryBlockNodes, .nodes)
+        // One that starts, or is away for a moment, is asked when it is there.
+        if monitor.connection?.conversation.isReady == true { ask(.queryBlockNodes, .nodes) }
     }
 
     func take(_ nodes: [MonitorNode]) {
         guard changes.isAsking else { return }
         changes.isAsking = false
         for disk in changes.leaving.compactMap(\.disk) {
-            guard let node = nodes.first(where: { !$0.isReadOnly && $0.names(disk) }) else { continue }
-            return refuseLeaving(
-                .unusable(
-                    disk, why: "QEMU has it open as node \(node.name); unplug it there first (device_del, blockdev-del)"
-                ))
+            for node in nodes where !node.isReadOnly {
+                let why: String
+                switch node.names(disk, in: Directory.current) {
+                case true?:
+                    why = "QEMU has it open as node \(node.name); unplug it there first (device_del, blockdev-del)"
+                // The kernel tells of a path.
+                case nil where !disk.startsWithBytes(of: "/"):
+                    why = "QEMU has node \(node.name) open, and it can't be told that this isn't it (\(node.file))"
+                case false?, nil: continue
+                }
+                return refuseLeaving(.unusable(disk, why: why))
+            }
         }
         // Whoever asked is not there any more.
         if pendingOrder == nil { return refuseLeaving(.silent) }
@@ -189,10 +219,18 @@ extension Supervisor {
         unsettle(requests)
         let leaving = leases.filter { requests.contains($0.request) }
         worker.perform { [driver, plan, guest = keeper.flatMap { ProcessIdentity(runningAs: $0.pid) }] in
-            if let guest {
-                for disk in requests.compactMap(\.disk) where disk.startsWithBytes(of: "/") {
-                    guard OpenFiles.areWritten(disk, below: guest) == true else { continue }
+            for disk in requests.compactMap(\.disk) where disk.startsWithBytes(of: "/") {
+                switch guest.flatMap({ OpenFiles.areWritten(disk, below: $0) }) {
+                case false?: continue
+                case true?:
                     return .someGone(.failure(.unusable(disk, why: "a process of the guest has it open to write")))
+                case nil:
+                    // Then QEMU has said that it is gone.
+                    if plan.monitorPath != nil { continue }
+                    let why =
+                        "what the guest's processes have open can't be seen, and there is no monitor to ask; run the supervisor "
+                        + "as root, or give it --qmp"
+                    return .someGone(.failure(.unusable(disk, why: why)))
                 }
             }
             do throws(LeaseFailure) {
@@ -226,15 +264,18 @@ extension LeaseMode {
 }
 
 extension MonitorNode {
-    /// Whether its file is this disk, as QEMU spells it.
-    fileprivate func names(_ disk: String) -> Bool {
+    /// Whether its file is this disk, as QEMU spells it; nil: that can't be read.
+    fileprivate func names(_ disk: String, in folder: String) -> Bool? {
         let plain = file.startsWithBytes(of: "file:") ? String(decoding: file.utf8.dropFirst(5), as: UTF8.self) : file
         if plain.hasSameBytes(as: disk) { return true }
-        if NamedDisk.all(openedAs: file).contains(where: { $0.hasSameBytes(as: disk) }) { return true }
-        guard file.startsWithBytes(of: "json:"),
-            let json = try? JSON(parsing: Array(file.utf8.dropFirst(5))), let object = json.objectValue
-        else { return false }
-        return MonitorNode.values(of: .object(object)).contains { $0.hasSameBytes(as: disk) }
+        let opened = NamedDisk.all(openedAs: file, in: folder)
+        if opened?.contains(where: { $0.hasSameBytes(as: disk) }) == true { return true }
+        if file.startsWithBytes(of: "json:"), let json = try? JSON(parsing: Array(file.utf8.dropFirst(5))),
+            MonitorNode.values(of: json).contains(where: { $0.hasSameBytes(as: disk) })
+        {
+            return true
+        }
+        return opened == nil ? nil : false
     }
 
     private static func values(of json: JSON) -> [String] {

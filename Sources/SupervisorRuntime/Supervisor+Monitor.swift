@@ -101,12 +101,18 @@ extension Supervisor {
         loop.forget(connection.descriptor.number, identity: connection.identity)
         monitor.connection = nil
         let wasMigrationAsked = monitor.isMigrationAsked
+        let wereNodesAsked = monitor.questions.values.contains(.nodes)
         monitor.questions = [:]
-        if changes.isAsking { refuseLeaving(.silent) }
+        monitor.hasStoppedSince = false
+        if wereNodesAsked, changes.isAsking { refuseLeaving(.silent) }
         if wasMigrationAsked { endMigration(.error(error(for: .silent))) }
         if case .pausing = supervision.state { loop.cancel(.evidence) }
-        // What happens meanwhile nobody hears.
-        if case .running = supervision.state { monitor.isGuestRunning = nil }
+        // What happens meanwhile nobody hears: one that has its leases may go on, and be stopped again.
+        switch supervision.state {
+        case .running: monitor.isGuestRunning = nil
+        case .paused(let paused) where paused.step == .held: monitor.mayHaveGoneOn = true
+        default: break
+        }
         if monitor.wasReady { note(.info, "the guest's monitor: \(why)") }
         if Clock.monotonicSeconds() - monitor.readySeconds > Supervisor.monitorPatienceSeconds { monitor.attempts = 0 }
         if case .pausing = supervision.state {
@@ -133,6 +139,7 @@ extension Supervisor {
             monitor.readySeconds = Clock.monotonicSeconds()
             loop.cancel(.monitorSilent)
             if monitor.wantsConnection { shareWithMonitor() }
+            if changes.isAsking { ask(.queryBlockNodes, .nodes) }
             if monitor.wantsPause { return stopGuest() }
             switch supervision.state {
             case .paused(let paused) where paused.step == .goingOn: resumeGuest()
@@ -143,8 +150,13 @@ extension Supervisor {
             default: ask(.queryStatus, .atFirst)
             }
         case .event(.stopped):
-            // Why it did is told by its status.
-            if case .running = supervision.state { ask(.queryStatus, .atFirst) }
+            // Why it did is told by its status: by one that is asked for after it did.
+            guard case .running = supervision.state else { break }
+            if monitor.questions.values.contains(.atFirst) {
+                monitor.hasStoppedSince = true
+            } else {
+                ask(.queryStatus, .atFirst)
+            }
         case .event(.resumed), .event(.reset), .event(.woken):
             guestMoved(news)
         case .event: break
@@ -165,9 +177,17 @@ extension Supervisor {
     }
 
     private func take(_ reply: MonitorReply, to question: GuestMonitor.Question) {
+        if case .status(let status) = reply, !status.staysStopped, status.word != "inmigrate" {
+            monitor.mayHaveGoneOn = true
+        }
         switch (question, reply) {
         case (.atFirst, .status(let status)):
-            if case .running = supervision.state { monitor.isGuestRunning = status.isOursToContinue }
+            guard case .running = supervision.state else { return }
+            monitor.isGuestRunning = status.isOursToContinue
+            if monitor.hasStoppedSince {
+                monitor.hasStoppedSince = false
+                ask(.queryStatus, .atFirst)
+            }
         case (.stop, .done):
             monitor.isStopAnswered = true
         case (.before, .status(let status)):
@@ -180,8 +200,11 @@ extension Supervisor {
             loop.start(.evidence, seconds: Supervisor.evidenceSeconds)
         case (.confirmed, .status(let status)):
             guard case .pausing = supervision.state, monitor.isStopAnswered else { return }
-            guard status.staysStopped, writtenBytes() == monitor.writtenBytes else {
-                return failPause("it goes on (\(status.word))")
+            guard status.staysStopped else { return failPause("it goes on (\(status.word))") }
+            let written = writtenBytes()
+            guard written == monitor.writtenBytes else {
+                monitor.writtenBytes = written
+                return loop.start(.evidence, seconds: Supervisor.evidenceSeconds)
             }
             loop.start(.evidence, seconds: Supervisor.pausedEvidenceSeconds)
             handle(.guestPaused)
@@ -269,7 +292,9 @@ extension Supervisor {
             settleDisks()
         case .paused(let paused) where paused.hasLeases || paused.purpose == .arrival: break
         case .paused:
-            guard let written, written != monitor.writtenBytes else {
+            guard let written, let before = monitor.writtenBytes, written > before else {
+                // What processes wrote that have ended is counted no more.
+                monitor.writtenBytes = written ?? monitor.writtenBytes
                 return loop.start(.evidence, seconds: Supervisor.pausedEvidenceSeconds)
             }
             note(.error, "the guest, which stands still without its leases, has written to storage: it is killed")

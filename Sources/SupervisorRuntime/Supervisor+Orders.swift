@@ -114,6 +114,8 @@ extension Supervisor {
         guard let pending = pendingOrder else { return }
         pendingOrder = nil
         if let client = pending.client { send(.error(error(for: refusal)), to: client) }
+        // It waited for a monitor that doesn't come.
+        if changes.isAsking, !monitor.questions.values.contains(.nodes) { refuseLeaving(.silent) }
     }
 
     func error(for refusal: OrderRefusal) -> ControlError {

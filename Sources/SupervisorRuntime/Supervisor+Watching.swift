@@ -47,12 +47,14 @@ extension Supervisor {
         areLeasesAdrift = false
         lockspaces = []
         watch.sinceSeconds = Clock.monotonicSeconds()
+        // One that is under way began before they were given back.
+        watch.isStale = watch.isStale || watch.isLooking
         writeRecords()
     }
 
     func lookAtLeases(isUrged: Bool) {
         let leases = settledLeases
-        guard !leases.isEmpty else { return }
+        guard !leases.isEmpty, leaseState != .released else { return }
         startWatching()
         guard !watch.isLooking else {
             watch.next = (isUrged || watch.next?.isUrged == true, ())

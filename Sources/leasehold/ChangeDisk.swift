@@ -47,19 +47,35 @@ struct ChangeDisk: ParsableCommand {
         }
     }
 
-    // Its streams are ours.
+    // Its streams are ours. What the terminal sends is for it, as of `system`: whatever it ends with, the leases are seen to.
     private static func run(_ command: [String]) throws -> Int32 {
+        signal(SIGCHLD, SIG_DFL)
+        var passed = sigset_t()
+        sigemptyset(&passed)
+        for number in [SIGINT, SIGQUIT] {
+            let isIgnored = unsafeBitCast(signal(number, SIG_IGN), to: Int.self) == unsafeBitCast(SIG_IGN, to: Int.self)
+            if !isIgnored { sigaddset(&passed, number) }
+        }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        posix_spawnattr_setsigdefault(&attributes, &passed)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
         var words = command.map { strdup($0) }
         words.append(nil)
         defer { for word in words { free(word) } }
         var pid: pid_t = 0
-        let failure = posix_spawnp(&pid, command[0], nil, nil, words, environ)
+        let failure = posix_spawnp(&pid, command[0], nil, &attributes, words, environ)
         guard failure == 0 else {
             throw Problem(
                 failure == ENOENT ? 127 : 126, "\(command[0]): \(SystemError.text(of: failure)); see to the command")
         }
         var status: Int32 = 0
-        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+        while waitpid(pid, &status, 0) != pid {
+            guard errno == EINTR else {
+                throw Problem(125, "\(command[0]): how it ended can't be told: \(SystemError.text(of: errno))")
+            }
+        }
         return status & 0x7f == 0 ? status >> 8 & 0xff : 128 + status & 0x7f
     }
 }

@@ -25,7 +25,7 @@ import Testing
         let disk = try NamedDisk(name, in: "/there")
         let used = try parse(["qemu-system-x86_64", "-drive", "file=\(name)"]).disks
         #expect(used.map(\.path) == [disk.path] && disk.isRemote)
-        #expect(NamedDisk.all(openedAs: name) == [disk.path] || name == "nbd:unix:s")
+        #expect(NamedDisk.all(openedAs: name, in: "/there") == [disk.path])
     }
 
     @Test(arguments: [
@@ -57,9 +57,17 @@ import Testing
         (
             "json:{\"driver\":\"qcow2\",\"file\":{\"driver\":\"file\",\"filename\":\"/b\"}}", ["/b"]
         ),
-        ("json:{", []), ("", []), ("json:[]", []),
+        ("nbd://::1:10809/e", ["nbd://[::1]:10809/e"]), ("nbd://fe80::1:7", ["nbd://[fe80::1]:7/"]),
+        ("nbd+unix:///e?socket=s", ["nbd+unix:///e?socket=/there/s"]), ("null-co://", []),
     ])
     func aNodesFileTellsItsDisks(_ file: String, _ disks: [String]) {
-        #expect(NamedDisk.all(openedAs: file) == disks)
+        #expect(NamedDisk.all(openedAs: file, in: "/there") == disks)
+    }
+
+    @Test(arguments: [
+        "json:{", "", "json:[]", "json:{\"driver\":\"nbd\",\"server\":{\"type\":\"inet\",\"ho...", "nbd://",
+    ])
+    func aFileThatCannotBeReadIsNotNone(_ file: String) {
+        #expect(NamedDisk.all(openedAs: file, in: "/there") == nil)
     }
 }

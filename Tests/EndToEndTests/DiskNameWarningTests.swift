@@ -138,6 +138,53 @@ import Testing
         }
     }
 
+    /// The leases are two, and each guest is the only holder of its own.
+    @Test func aDeviceThatIsSharedUnderTwoNamesIsNobodysAlone() throws {
+        try withNamed { _, named in
+            let station = named.station
+            let first = try station.start(["--shared-disk", named.disk], named: "first")
+            let second = try station.start(["--shared-disk", named.link], named: "second")
+            expectOneLine(
+                try station.leasehold("attach-disk", "first", named.disk), code: 66,
+                naming: ["same device as \(named.link)", "guest second"])
+            #expect(try first.status()["leases"]?[0]?["mode"] == "shared")
+            // It still shares it.
+            let third = try station.start(["--shared-disk", named.link], named: "third")
+            for guest in [second, third] { try guest.stop() }
+            try station.leasehold("attach-disk", "first", named.disk).expecting(.exit(0))
+            try named.refuse(["--shared-disk", named.link], naming: [named.link, named.disk, "guest first"])
+            try first.stop()
+        }
+    }
+
+    @Test func oneHostsGuestsShareADiskThatOneHadAlone() throws {
+        try withNamed { _, named in
+            let station = named.station
+            let first = try station.start(["--disk", named.disk], named: "first")
+            try station.leasehold("attach-disk", "first", named.disk, "--shared").expecting(.exit(0))
+            let second = try station.start(["--shared-disk", named.disk], named: "second")
+            let third = try station.start(["--shared-disk", named.link], named: "third")
+            expectOneLine(
+                try station.leasehold("attach-disk", "first", named.disk), code: 75, naming: [named.disk, "second"])
+            for guest in [second, third, first] { try guest.stop() }
+        }
+    }
+
+    /// The next file may have the number of one that was removed.
+    @Test func aFileThatIsRemovedBeforeItsLeaseIsGivenBackStandsInNobodysWay() throws {
+        try withNamed { hosts, named in
+            let station = named.station
+            let guest = try station.start(["--disk", try hosts.disk()], named: "first")
+            try station.leasehold("attach-disk", "first", named.disk).expecting(.exit(0))
+            let kept = named.scratch.file("kept")
+            #expect(Glibc.link(named.disk, kept) == 0 && unlink(named.disk) == 0)
+            try station.refused(["--name", "refused", "--disk", kept], code: 75)
+            try station.leasehold("detach-disk", "first", named.disk).expecting(.exit(0))
+            try station.start(["--disk", kept], named: "next").stop()
+            try guest.stop()
+        }
+    }
+
     @Test(arguments: ["supervisor", "guest", "stop"])
     func itIsFreeAfterTheFirstGuestsEnd(how: String) throws {
         try withNamed { _, named in

@@ -164,6 +164,20 @@ import Testing
         }
     }
 
+    @Test func aMonitorThatIsYetToComeIsWaitedFor() throws {
+        try Station.withTwo { hosts, here, there in
+            let socket = here.scratch.file("qmp")
+            let slow = ["sh", "-c", "sleep 2; exec \"$@\"", "sh"] + QEMU.command(qmpSocket: socket)
+            let guest = try here.start(["--qmp", socket], slow)
+            let disk = try hosts.disk()
+            try here.leasehold("attach-disk", "guest", disk).expecting(.exit(0))
+            let detach = try here.leasehold("detach-disk", "guest", disk).expecting(.exit(0))
+            #expect(detach.seconds > 0.5)
+            #expect(try there.attempt(disk).status == .exit(0))
+            try guest.stop()
+        }
+    }
+
     @Test func moreThanEightDisksComeAndGo() throws {
         try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
@@ -244,6 +258,14 @@ import Testing
             expectOneLine(try guest.leasehold("attach-lease", "nonsense"), code: 66, naming: ["nonsense", "LOCKSPACE"])
             expectOneLine(
                 try guest.leasehold("attach-lease", "\(lease):7"), code: 66, naming: ["where only SH"])
+            // sanlock itself would let one of two that share it on a host have it alone.
+            let shared = try hosts.leaseText(disk, shared: true)
+            let sharer = try here.start(["--no-auto-disks", "--lease", shared], named: "sharer")
+            try guest.leasehold("attach-lease", shared).expecting(.exit(0))
+            expectOneLine(try guest.leasehold("attach-lease", lease), code: 75, naming: ["\(sharer.pid)"])
+            try sharer.stop()
+            try guest.leasehold("attach-lease", lease).expecting(.exit(0))
+            #expect(try there.attempt(disk).status == .exit(75))
             #expect(try guest.leasehold("kill").succeeded)
         }
     }

@@ -31,9 +31,13 @@ def until(condition, what, seconds=15):
         time.sleep(0.0005)
 
 
+SPAWNED = []
+
+
 def spawn(host, command):
-    return subprocess.Popen([str(word) for word in command], env=host.environment, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    SPAWNED.append(subprocess.Popen([str(word) for word in command], env=host.environment, stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    return SPAWNED[-1]
 
 
 def took(host, *command):
@@ -174,10 +178,9 @@ class Monitor:
     """A QEMU's second monitor: what it says, and when."""
 
     def __init__(self, path):
-        until(path.exists, f"monitor {path}")
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(20)
-        connection.connect(str(path))
+        until(lambda: connection.connect_ex(str(path)) == 0, f"monitor {path}")
         self.stream = connection.makefile("rw")
         self.stream.readline()
         self.events = {}
@@ -269,6 +272,9 @@ def main():
         host = Host(place / "first")
         found = killed_supervisors(host) + commands(host) + migrations(place, host) + killed_daemons(place)
     finally:
+        for one in SPAWNED:
+            one.kill()
+            one.wait()
         if host:
             host.end()
         shutil.rmtree(place)

@@ -45,9 +45,9 @@ extension SanlockDriver {
 
     private func checkAlone(_ request: LeaseRequest) throws(LeaseFailure) {
         let name = [request.resource.lockspace, request.resource.name]
+        var wanted = request
+        wanted.mode = .exclusive
         for process in (try? Files.names(in: "/proc"))?.compactMap({ Int32($0) }) ?? [] where process != pid {
-            var wanted = request
-            wanted.mode = .exclusive
             do throws(SanlockCode) {
                 guard try SanlockCalls.held(by: process).keys.contains(name) else { continue }
             } catch {

@@ -194,9 +194,9 @@ extension Supervisor {
                 switch node.names(disk, in: Directory.current) {
                 case true?:
                     why = "QEMU has it open as node \(node.name); unplug it there first (device_del, blockdev-del)"
-                // The kernel tells of a path.
+                // The kernel tells of a path. A file's name may have a password in it.
                 case nil where !disk.startsWithBytes(of: "/"):
-                    why = "QEMU has node \(node.name) open, and it can't be told that this isn't it (\(node.file))"
+                    why = "QEMU has node \(node.name) open, and names its file so that it may be this one"
                 case false?, nil: continue
                 }
                 return refuseLeaving(.unusable(disk, why: why))

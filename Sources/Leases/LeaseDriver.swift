@@ -33,6 +33,8 @@ public protocol LeaseDriver: Sendable {
     func convert(_ request: LeaseRequest, to mode: LeaseMode) throws(LeaseFailure) -> HeldLease
 
     /// Gives some leases back; they are free on return.
+    ///
+    /// - Throws: some are not; ``LeaseFailure/kept`` are those that this process has all the same.
     func release(_ requests: [LeaseRequest]) throws(LeaseFailure)
 
     /// Writes down for people who holds the leases. Advice: a failure is none of the guest's.

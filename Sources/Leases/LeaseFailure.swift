@@ -38,7 +38,7 @@ public enum LeaseOutcome: Equatable, Sendable {
     case other
 }
 
-/// A lease operation that failed: all of it, nothing is held of it.
+/// A lease operation that failed: all of it, nothing is held of it, but for what could not be given back.
 public struct LeaseFailure: Error, Equatable, Sendable {
     /// Which kind of failure.
     public var outcome: LeaseOutcome
@@ -48,6 +48,9 @@ public struct LeaseFailure: Error, Equatable, Sendable {
     public var holder: LeaseHolder?
     /// What was tried and why it failed, with the code's symbol and number; without what to do.
     public var detail: String
+    /// Of leases that were to be given back: those that this process still holds. The others it doesn't, though they may not be
+    /// marked free.
+    public var kept: [LeaseRequest] = []
 
     /// States a failure.
     public init(_ outcome: LeaseOutcome, request: LeaseRequest? = nil, holder: LeaseHolder? = nil, detail: String) {

@@ -165,19 +165,18 @@ public final class SanlockDriver: LeaseDriver {
             return meant.enumerated().filter { index, one in !meant[..<index].contains(one) }.map(\.element)
         }
         var failure: SanlockCode?
+        var kept: [LeaseRequest] = []
+        var adrift: [LeaseRequest] = []
         for some in SanlockDriver.calls(for: requests) {
             do throws(SanlockCode) { try release(some) } catch {
                 failure = failure ?? error
                 // Of any other error the daemon has let go of them all the same.
-                if error.number == -EBUSY { asked.withLock { $0 += some } }
+                if error.number == -EBUSY { kept += some } else { adrift += some }
             }
         }
-        if let failure {
-            throw LeaseFailure(
-                failure.outcome,
-                detail: "the leases were not all given back (\(failure.symbol)); they are free when "
-                    + "this process has ended")
-        }
+        guard let failure else { return }
+        asked.withLock { $0 += kept }
+        throw LeaseFailure(failure, kept: kept, adrift: adrift)
     }
 
     // Somebody else's question about this process makes the daemon refuse a release, too.
@@ -204,6 +203,24 @@ public final class SanlockDriver: LeaseDriver {
     /// the watchdog daemon's socket.
     public func isWatchdogOn() -> Bool {
         socket.withLock { $0 }.flatMap { DaemonProcess(connectedTo: $0) }?.usesWatchdog ?? false
+    }
+}
+
+extension LeaseFailure {
+    /// Leases that were not all given back.
+    ///
+    /// - Parameters:
+    ///   - kept: those that the process still has.
+    ///   - adrift: those among which the daemon could not mark one as free.
+    fileprivate init(_ code: SanlockCode, kept: [LeaseRequest], adrift: [LeaseRequest]) {
+        let effect =
+            adrift.isEmpty
+            ? "they are free when this process has ended"
+            : "other hosts may find them held by this one until a guest here has had them and ended"
+        self.init(
+            kept.isEmpty ? code.outcome : .other, request: kept.first ?? adrift.first,
+            detail: "the leases were not all given back (\(code.symbol)); \(effect)")
+        self.kept = kept
     }
 }
 

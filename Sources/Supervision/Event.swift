@@ -51,8 +51,8 @@ public enum Event: Equatable, Sendable {
     case moreTaken
     /// What an order wanted of leases can't be had; none of it is. Seconds of the monotonic clock.
     case moreRefused(OrderRefusal, nowSeconds: Double)
-    /// Some leases are given back.
-    case someReleased(areAnyLeft: Bool)
+    /// Some leases are the guest's no more. The problem: not all that were to be, or they may not be free.
+    case someReleased(areAnyLeft: Bool, problem: OrderRefusal?)
     /// Another host asks for a lease of the guest's.
     case leaseRequested
     /// Someone wants the guest to end, and gives it this long.

@@ -206,14 +206,14 @@ extension Supervision {
         case .moreRefused(let refusal, let nowSeconds):
             let look: [Action] = isLeased ? [.lookAtLeases(isUrged: false)] : []
             return look + (endWork() ? workRefused(refusal, nowSeconds) : [])
-        case .someReleased(let areAnyLeft):
+        case .someReleased(let areAnyLeft, let problem):
             let isWanted = endWork()
             isLeased = areAnyLeft
             let watching: [Action] =
                 areAnyLeft
                 ? [.lookAtLeases(isUrged: false)]
                 : [.cancelTimer(.leaseLook), .cancelTimer(.renewalWarning), .cancelTimer(.renewalFailure)]
-            return watching + (isWanted ? answerOrder(.completeOrder) : [])
+            return watching + (isWanted ? answerOrder(problem.map(Action.refuseOrder) ?? .completeOrder) : [])
         case .timerFired(.orderAttempt):
             guard case .attach(let requests, _) = order else { return [] }
             isWorking = true

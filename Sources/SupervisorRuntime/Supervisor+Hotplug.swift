@@ -218,44 +218,52 @@ extension Supervisor {
         let requests = changes.leaving
         unsettle(requests)
         let leaving = leases.filter { requests.contains($0.request) }
-        worker.perform { [driver, plan, guest = keeper.flatMap { ProcessIdentity(runningAs: $0.pid) }] in
+        worker.perform { [driver, plan, holder = holder(), guest = keeper.flatMap { ProcessIdentity(runningAs: $0.pid) }] in
             for disk in requests.compactMap(\.disk) where disk.startsWithBytes(of: "/") {
                 switch guest.flatMap({ OpenFiles.areWritten(disk, below: $0) }) {
                 case false?: continue
                 case true?:
-                    return .someGone(.failure(.unusable(disk, why: "a process of the guest has it open to write")))
+                    return .noneGone(.unusable(disk, why: "a process of the guest has it open to write"))
                 case nil:
                     // Then QEMU has said that it is gone.
                     if plan.monitorPath != nil { continue }
                     let why =
                         "what the guest's processes have open can't be seen, and there is no monitor to ask; run the supervisor "
                         + "as root, or give it --qmp"
-                    return .someGone(.failure(.unusable(disk, why: why)))
+                    return .noneGone(.unusable(disk, why: why))
                 }
             }
             do throws(LeaseFailure) {
                 driver.removeRecords(leaving)
                 try driver.release(requests)
                 Supervisor.leaveDevices(of: requests, for: plan)
-                return .someGone(.success(requests))
+                return .someGone(requests, nil)
             } catch {
-                return .someGone(.failure(.leases(error)))
+                let gone = requests.filter { !error.kept.contains($0) }
+                driver.record(leaving.filter { error.kept.contains($0.request) }, holder: holder)
+                Supervisor.leaveDevices(of: gone, for: plan)
+                return .someGone(gone, error)
             }
         }
     }
 
-    func someGone(_ result: Result<[LeaseRequest], OrderRefusal>) {
-        switch result {
-        case .success(let requests):
-            let gone = leases.filter { requests.contains($0.request) }
-            changes.leaving = []
-            changes.unsettled = []
-            leases.removeAll { requests.contains($0.request) }
-            for lease in gone { emit(.detached, Supervisor.detail(of: lease)) }
-            writeState()
-            handle(.someReleased(areAnyLeft: !leases.isEmpty))
-        case .failure(let refusal): refuseLeaving(refusal)
+    /// What the daemon doesn't hold for the guest any more is its no more, whether or not it could be marked free: it has no such
+    /// disk, and nothing is lost.
+    func someGone(_ requests: [LeaseRequest], _ failure: LeaseFailure?) {
+        let gone = leases.filter { requests.contains($0.request) }
+        changes.leaving = []
+        changes.unsettled = []
+        leases.removeAll { requests.contains($0.request) }
+        for lease in gone { emit(.detached, Supervisor.detail(of: lease)) }
+        var failure = failure
+        // Nothing was wrong with what was asked for.
+        failure?.outcome = .other
+        if let failure {
+            if !gone.isEmpty { areLeasesAdrift = true }
+            note(.error, "\(failure.request?.subject ?? "the leases"): \(failure.detail)")
         }
+        writeState()
+        handle(.someReleased(areAnyLeft: !leases.isEmpty, problem: failure.map(OrderRefusal.leases)))
     }
 }
 

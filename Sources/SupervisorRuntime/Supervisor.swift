@@ -32,7 +32,8 @@ public final class Supervisor<Driver: LeaseDriver> {
         case demands(Result<[LeaseDemand], LeaseFailure>)
         case reached(LeaseFailure?)
         case more(Result<TakenLeases, LeaseFailure>)
-        case someGone(Result<[LeaseRequest], OrderRefusal>)
+        case someGone([LeaseRequest], LeaseFailure?)
+        case noneGone(OrderRefusal)
         case convertedBack([HeldLease])
         case nothing
     }
@@ -90,7 +91,7 @@ public final class Supervisor<Driver: LeaseDriver> {
     var orphanPasses = 0
     var leases: [HeldLease] = []
     var leaseState = WireLease.State.held
-    /// Whether they went with a connection that was lost: nobody can tell when they are free.
+    /// Whether some went with a connection that was lost, or couldn't be marked free: nobody can tell when they are.
     var areLeasesAdrift = false
     /// What was seen of the loss, for people.
     var lossDetail = ""
@@ -293,7 +294,8 @@ extension Supervisor {
         case .demands(let found): take(found)
         case .reached(let failure): reached(failure)
         case .more(let result): moreTaken(result)
-        case .someGone(let result): someGone(result)
+        case .someGone(let requests, let failure): someGone(requests, failure)
+        case .noneGone(let refusal): refuseLeaving(refusal)
         case .convertedBack(let leases): convertedBack(leases)
         case .nothing:
             break

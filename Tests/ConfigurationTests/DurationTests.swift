@@ -16,9 +16,12 @@ import Testing
         ".",
         "1..5", "1.2.3", "1,5", "1e3", "0x10", "nan", "inf", "infinity", "1e999", "87601h", "315360000.1", "315360001",
         "٣s", "1\u{0}", "1s\u{0}", "1s\n", String(repeating: "9", count: 32), String(repeating: "0", count: 33),
-        String(repeating: "9", count: 1 << 20), String(repeating: "m", count: 1 << 20),
     ])
     func refusesWhatIsNoDuration(text: String) {
         #expect(parseDuration(text) == nil)
+    }
+
+    @Test func refusesAMegabyte() {
+        for digit in ["9", "m"] { #expect(parseDuration(String(repeating: digit, count: 1 << 20)) == nil) }
     }
 }

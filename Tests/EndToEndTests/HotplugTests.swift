@@ -270,6 +270,27 @@ import Testing
         }
     }
 
+    /// A disk is detached just when its storage has failed: that its lease can't be marked free is told, and harms no guest.
+    @Test func aLeaseThatCannotBeMarkedFreeIsTheGuestsNoMore() throws {
+        try Station.withTwo { hosts, here, _ in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let disk = try hosts.disk()
+            try hosts.formatLease(disk)
+            let lease = try hosts.leaseText(disk)
+            try guest.leasehold("attach-lease", lease).expecting(.exit(0))
+            try FileManager.default.removeItem(atPath: try hosts.leasePath(disk))
+            expectOneLine(
+                try guest.leasehold("detach-lease", lease), code: 69,
+                naming: [try leaseName(disk), "were not all given back", "ENOENT"])
+            #expect(try guest.status()["leases"]?.array?.count == 1)
+            // Some looks at the leases later.
+            pause(milliseconds: 4500)
+            #expect(try guest.status()["state"] == "running")
+            try guest.waitUntilWriting()
+            #expect(try guest.leasehold("kill", "--json").expecting(.exit(0)).json()["leasesFree"] == false)
+        }
+    }
+
     /// A guest that started without any lease is watched from its first one.
     @Test func theFirstLeaseOfAGuestIsWatched() throws {
         try withTwoHosts { hosts in

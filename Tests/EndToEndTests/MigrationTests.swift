@@ -129,6 +129,40 @@ import Testing
         }
     }
 
+    /// A guest that is asleep (ACPI S3) when it goes is the target's like any other.
+    @Test func goesWhileItIsAsleep() throws {
+        try Station.withTwo { hosts, here, there in
+            let disk = try hosts.disk()
+            let file = try FileHandle(forWritingTo: URL(fileURLWithPath: disk))
+            try file.write(contentsOf: BootSector.sleeper)
+            try file.close()
+            let uri = "unix:\(here.scratch.file("in"))"
+            func start(on station: Station, _ options: [String], _ more: [String]) throws -> (guest: Guest, monitor: QMP) {
+                let mark = UUID().uuidString.prefix(4)
+                let (ours, manager) = (here.scratch.file("q\(mark)"), here.scratch.file("m\(mark)"))
+                let command = QEMU.command(
+                    qmpSocket: ours,
+                    more: [
+                        "-uuid", "8a1f6c1e-0000-4000-8000-5a1ee9000001", "-qmp", "unix:\(manager),server=on,wait=off",
+                        "-drive", "file=\(disk),format=raw,if=virtio,file.locking=off",
+                    ] + more)
+                let guest = try station.start(["--qmp", ours] + options, command, named: "sleeper")
+                return (guest, try QMP(manager))
+            }
+            let source = try start(on: here, [], [])
+            try eventually(within: 20, "the guest being asleep") { try source.monitor.status() == "suspended" }
+            let target = try start(on: there, ["--incoming"], ["-incoming", uri])
+            try eventually(within: 15, every: 20) { try target.guest.status()["state"] == "incoming" }
+            let control = "\(there.runDirectory)/guests/sleeper/control"
+            try here.leasehold("migrate", "run", "sleeper", "--to", control, timeout: 15).expecting(.exit(0))
+            #expect(try target.guest.status()["state"] == "running")
+            #expect(try hosts.holders(of: disk).map(\.host.id) == [2])
+            _ = try source.guest.running.wait(timeout: 5)
+            try eventually(within: 10, "it falling asleep again") { try target.monitor.status() == "suspended" }
+            try there.leasehold("kill", "sleeper").expecting(.exit(0))
+        }
+    }
+
     /// Preparing again changes nothing, also when the guest has gone already.
     @Test func isPreparedAsOftenAsOneLikes() throws {
         try MigrationStage.with { stage in

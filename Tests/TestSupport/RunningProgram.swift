@@ -98,8 +98,14 @@ public final class RunningProgram: Sendable, CustomStringConvertible {
         }
     }
 
-    /// The processes below it, parents first.
-    public var descendants: [ProcessIdentity] { processes(descendingFrom: pid) }
+    /// The processes below it, parents first; none once it has ended.
+    public var descendants: [ProcessIdentity] {
+        state.withLock { state in
+            if state.status == nil { reap(&state) }
+            // Its pid may be another's by now, and that one's children are not its.
+            return state.status == nil ? processes(descendingFrom: pid) : []
+        }
+    }
 
     /// Kills it and everything below it, and reaps it. May be called again.
     public func end() {

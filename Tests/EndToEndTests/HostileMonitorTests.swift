@@ -65,6 +65,22 @@ import Testing
         }
     }
 
+    /// What is to be said to a monitor that reads nothing isn't collected without end.
+    @Test func aMonitorThatDrownsItsSupervisorIsGivenUp() throws {
+        try withPausedHosts { hosts in
+            let stage = try MonitorStage(.drowns, on: hosts)
+            let before = try privateKilobytes(of: stage.program.pid)
+            let outcome = try stage.stage.leasehold("suspend", "guest")
+            expectOneLine(outcome, code: 69, naming: ["guest", "can't be made to stand still"])
+            #expect(stage.commands.count { $0 == "stop" } > 0)
+            let after = try privateKilobytes(of: stage.program.pid)
+            #expect(after - before < 512, "\(before) kB, then \(after) kB")
+            #expect(try stage.status()["state"] == "running")
+            try stage.stage.leasehold("kill", "guest").expecting(.exit(0))
+            try stage.stage.expectNothingLeft()
+        }
+    }
+
     /// One that fails doesn't keep the others from being looked at.
     private func each(_ stages: [MonitorStage], _ body: (MonitorStage) throws -> Void) {
         for stage in stages {

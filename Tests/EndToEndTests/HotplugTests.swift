@@ -244,6 +244,38 @@ import Testing
 
         """
 
+    /// Whatever its caller ignores, and whatever the terminal sends: what the command ends with is answered, and the leases seen to.
+    @Test func aChangeThatIsInterruptedLeavesTheLeasesAsTheyWere() throws {
+        try Station.withTwo { hosts, here, there in
+            let (old, new) = (try hosts.disk(), try hosts.disk())
+            let guest = try here.start(["--no-auto-disks", "--disk", old])
+            let ready = here.scratch.file("ready")
+            func change(_ script: String) throws -> Program {
+                let words = [try Products.cli(), "change-disk", "guest", old, new, "--", "sh", "-c", script]
+                return Program(
+                    "/bin/sh", ["-c", "trap '' CHLD; exec \"$@\"", "sh"] + words, environment: here.environment)
+            }
+            let interrupted = try here.scratch.start(try change("echo $$ > \(ready); exec sleep 30"))
+            let command = try eventuallyFound(within: 10) { () -> ProcessIdentity? in
+                let text = FileManager.default.contents(atPath: ready).map { String(decoding: $0, as: UTF8.self) }
+                return text?.last == "\n" ? pid_t(text?.dropLast() ?? "").flatMap { ProcessIdentity(living: $0) } : nil
+            }
+            #expect(try there.attempt(new).status == .exit(75))
+            for number in [SIGINT, SIGQUIT] { interrupted.signal(number) }
+            pause(milliseconds: 200)
+            #expect(interrupted.isRunning && command.exists)
+            command.signal(SIGINT)
+            #expect(try interrupted.wait(timeout: 10) == .exit(130))
+            #expect(try there.attempt(new).status == .exit(0))
+            #expect(try there.attempt(old).status == .exit(75))
+            // With the same caller, and an end that is none.
+            try change("exit 0").run(timeout: 20).expecting(.exit(0))
+            #expect(try there.attempt(old).status == .exit(0))
+            #expect(try there.attempt(new).status == .exit(75))
+            try guest.stop()
+        }
+    }
+
     @Test func explicitLeasesComeAndGo() throws {
         try Station.withTwo { hosts, here, there in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())

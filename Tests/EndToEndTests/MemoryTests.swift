@@ -170,11 +170,7 @@ import TestSupport
     // MARK: Measures
 
     private func privateMemory(of guest: ControlledGuest) throws -> (supervisor: Int, keeper: Int) {
-        let sizes = try [guest.supervisor.pid, guest.keeper().pid].map { pid in
-            let rollup = String(decoding: readProcessFile(pid, "smaps_rollup") ?? Data(), as: UTF8.self)
-            return try number("Private_Dirty", in: rollup)
-        }
-        return (sizes[0], sizes[1])
+        (try privateKilobytes(of: guest.supervisor.pid), try privateKilobytes(of: guest.keeper().pid))
     }
 
     /// The number after `name:` in a file of /proc.

@@ -87,14 +87,7 @@ struct UpgradeStage {
     var threads: Int { ProcessStatus(program.pid)?.threads ?? 0 }
 
     /// Private memory of the supervisor, in kB.
-    func privateMemory() throws -> Int {
-        let rollup = String(decoding: readProcessFile(program.pid, "smaps_rollup") ?? Data(), as: UTF8.self)
-        let line = rollup.split(separator: "\n").first { $0.hasPrefix("Private_Dirty:") } ?? ""
-        guard let kilobytes = line.split(separator: " ").dropFirst().first.flatMap({ Int($0) }) else {
-            throw TestFailure("no memory in \(rollup)")
-        }
-        return kilobytes
-    }
+    func privateMemory() throws -> Int { try privateKilobytes(of: program.pid) }
 
     /// Its children, zombies too.
     var children: [pid_t] {

@@ -80,6 +80,18 @@ private typealias Identity = Platform.ProcessIdentity
         }
     }
 
+    /// Of what can't be opened nobody can say that its writes are done.
+    @Test func onlyWhatIsThereAndSyncedHasSettled() throws {
+        try withScratch { scratch in
+            try Files.settle(try scratch.write("x", to: "file"))
+            try Files.settle(scratch.file("missing"))
+            try Files.settle("/dev/null")
+            #expect(symlink("loop", scratch.file("loop")) == 0)
+            let failure = #expect(throws: SystemError.self) { try Files.settle(scratch.file("loop")) }
+            #expect(failure?.number == ELOOP)
+        }
+    }
+
     @Test func readStopsAtItsLimit() throws {
         try withScratch { scratch in
             let path = scratch.file("long")

@@ -23,7 +23,7 @@ static struct {
     const char *behaviour;
     long milliseconds;
     int disk, listener, client;
-    bool isReady, isStuffing, isHung;
+    bool isReady, isStuffing, isHung, isFlooding;
     // When the guest goes on by itself, 0 for not at all.
     uint64_t wakesAt;
     pthread_mutex_t writing;
@@ -58,7 +58,7 @@ static void setRunning(bool runs) {
 static void hangUp(void) {
     if (guest.client >= 0) close(guest.client);
     guest.client = -1;
-    guest.isReady = guest.isStuffing = false;
+    guest.isReady = guest.isStuffing = guest.isFlooding = false;
     guest.lineBytes = 0;
 }
 
@@ -99,6 +99,7 @@ static void stop(long identity) {
     if (behaves("goes-on") || behaves("goes-on-silently") || behaves("sleeps"))
         guest.wakesAt = nowNanoseconds() + (uint64_t)guest.milliseconds * 1000000u;
     reply(identity, "return", "{}");
+    guest.isFlooding = behaves("drowns");
 }
 
 static void queryStatus(long identity) {
@@ -222,12 +223,14 @@ int monitor(const char *behaviour, const char *socketPath, const char *disk, dou
         // One client at a time, as with QEMU.
         struct pollfd wait = {behaves("absent") ? -1 : guest.client < 0 ? guest.listener : guest.client, POLLIN, 0};
         // Enough to fill every buffer, and not all of a processor's time.
-        bool isBusy = guest.client >= 0 && (guest.isStuffing || (behaves("floods") && guest.isReady));
+        bool isBusy =
+            guest.client >= 0 && (guest.isStuffing || guest.isFlooding || (behaves("floods") && guest.isReady));
         int ready = poll(&wait, 1, isBusy ? 1 : 5);
         if (guest.wakesAt && nowNanoseconds() >= guest.wakesAt) goOn();
         if (ready > 0 && guest.client < 0) greet();
-        else if (ready > 0) hear();
+        else if (ready > 0 && !guest.isFlooding) hear();
         else if (isBusy && guest.isStuffing) stuff();
-        for (int count = 0; isBusy && !guest.isStuffing && count < 20; count++) sayEvent("RTC_CHANGE");
+        for (int count = 0; isBusy && !guest.isStuffing && count < 20; count++)
+            sayEvent(guest.isFlooding ? "RESUME" : "RTC_CHANGE");
     }
 }

@@ -11,6 +11,8 @@ public struct HostileMonitor: Sendable {
         case slow(milliseconds: Int)
         /// Sends events without end between its answers.
         case floods
+        /// Confirms `stop`, reads nothing from then on, and says without end that the guest goes on.
+        case drowns
         /// Opens no socket.
         case absent
         /// Closes each connection at once.
@@ -52,6 +54,7 @@ public struct HostileMonitor: Sendable {
             case .honest: "honest"
             case .slow(let milliseconds): "slow=\(milliseconds)"
             case .floods: "floods"
+            case .drowns: "drowns"
             case .absent: "absent"
             case .closesAtOnce: "closes-at-once"
             case .closesEach: "closes-each"

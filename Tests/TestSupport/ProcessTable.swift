@@ -162,3 +162,13 @@ public func pidsInFile(_ path: String) throws -> [ProcessIdentity] {
         return ProcessIdentity(pid: pid, startTime: startTime)
     }
 }
+
+/// What a process has written to memory of its own, in kB (`Private_Dirty`).
+public func privateKilobytes(of pid: pid_t) throws -> Int {
+    let rollup = String(decoding: readProcessFile(pid, "smaps_rollup") ?? Data(), as: UTF8.self)
+    let line = rollup.split(separator: "\n").first { $0.hasPrefix("Private_Dirty:") } ?? ""
+    guard let kilobytes = line.split(separator: " ").dropFirst().first.flatMap({ Int($0) }) else {
+        throw TestFailure("no memory in \(rollup)")
+    }
+    return kilobytes
+}

@@ -73,6 +73,8 @@ import Testing
             let outcome = try stage.stage.leasehold("suspend", "guest")
             expectOneLine(outcome, code: 69, naming: ["guest", "can't be made to stand still"])
             #expect(stage.commands.count { $0 == "stop" } > 0)
+            // It runs, and its monitor goes on.
+            pause(milliseconds: 2000)
             let after = try privateKilobytes(of: stage.program.pid)
             #expect(after - before < 512, "\(before) kB, then \(after) kB")
             #expect(try stage.status()["state"] == "running")

@@ -231,6 +231,6 @@ int monitor(const char *behaviour, const char *socketPath, const char *disk, dou
         else if (ready > 0 && !guest.isFlooding) hear();
         else if (isBusy && guest.isStuffing) stuff();
         for (int count = 0; isBusy && !guest.isStuffing && count < 20; count++)
-            sayEvent(guest.isFlooding ? "RESUME" : "RTC_CHANGE");
+            sayEvent(!guest.isFlooding ? "RTC_CHANGE" : count % 2 ? "STOP" : "RESUME");
     }
 }

@@ -11,7 +11,7 @@ public struct HostileMonitor: Sendable {
         case slow(milliseconds: Int)
         /// Sends events without end between its answers.
         case floods
-        /// Confirms `stop`, reads nothing from then on, and says without end that the guest goes on.
+        /// Confirms `stop`, reads nothing from then on, and says without end that the guest goes on and stops.
         case drowns
         /// Opens no socket.
         case absent

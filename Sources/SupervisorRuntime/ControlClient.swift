@@ -11,6 +11,12 @@ final class ControlClient {
     var framer = Framer()
     var monitors = false
     let isOwner: Bool
+    /// How many of its calls were taken up and are yet to be answered. Replies have no names: they come in the order of the calls.
+    var owed = 0
+    /// Calls that came meanwhile, in their order.
+    var held: [Result<CallMessage, CallError>] = []
+    /// Whether it sends no more. It may be waiting for its answers.
+    var hasSaidAll = false
     private var waiting: [UInt8] = []
     private var sent = 0
 
@@ -18,6 +24,17 @@ final class ControlClient {
         self.descriptor = descriptor
         self.isOwner = isOwner
     }
+
+    /// Whether no more calls are taken in before one is answered.
+    var isFull: Bool { held.count >= ControlClient.mostHeldCalls }
+
+    private static let mostHeldCalls = 64
+
+    /// Whether it has anything to wait for.
+    var isExpecting: Bool { owed > 0 || !held.isEmpty || isBehind }
+
+    /// Whether more is to be read from it.
+    var isRead: Bool { !hasSaidAll && !isFull }
 
     /// Whether something waits to be sent.
     var isBehind: Bool { sent < waiting.count }

@@ -312,10 +312,10 @@ extension Supervisor {
         plan.devices?.leave()
         claim.remove()
         emit(.released, [.init("leasesFree", leasesFree ? "true" : "false")], isLast: true)
-        for client in waiters { _ = client.send(Reply.exit(exit).message()) }
-        for client in departures { _ = client.send(Reply.empty.message()) }
         endMigration(.error(error(for: .ended)))
         endUpgrade(.error(error(for: .ended)))
+        for client in departures { _ = client.send(Reply.empty.message()) }
+        for client in waiters { _ = client.send(Reply.exit(exit).message()) }
         flushClients()
         if case .notStarted(let failure) = outcome {
             let text = FailureMessage.text(

@@ -46,32 +46,66 @@ extension Supervisor {
     func serve(_ client: ControlClient, _ seen: Readiness) {
         guard clients[client.identity] != nil else { return }
         if seen.contains(.writable), !client.flush() { return drop(client) }
-        if !seen.isDisjoint(with: [.readable, .hungUp]) {
-            let isThere = client.receive()
-            do throws(FramerError) {
-                while clients[client.identity] != nil, let message = try client.framer.next() {
-                    answer(message, to: client)
-                }
-            } catch {
-                return drop(client)
-            }
-            if !isThere { return drop(client) }
+        if client.isRead, !seen.isDisjoint(with: [.readable, .hungUp]) {
+            client.hasSaidAll = !client.receive()
+            takeCalls(of: client)
         }
-        watch(client)
+        // What one that is gone has said before is still done.
+        if !seen.isDisjoint(with: .gone), !client.isRead { return drop(client) }
+        letGoOrWatch(client)
     }
 
-    private func answer(_ message: [UInt8], to client: ControlClient) {
+    /// Answers what was held back while something else was to be answered first.
+    func answerHeldCalls() {
+        for client in clients.values where client.owed == 0 {
+            while client.owed == 0, !client.held.isEmpty, clients[client.identity] != nil {
+                answer(client.held.removeFirst(), to: client)
+            }
+            takeCalls(of: client)
+            letGoOrWatch(client)
+        }
+    }
+
+    private func takeCalls(of client: ControlClient) {
+        do throws(FramerError) {
+            while clients[client.identity] != nil, !client.isFull, let message = try client.framer.next() {
+                let call = Result { () throws(CallError) in try CallMessage(message: message) }
+                if case .failure(.notACall) = call { return drop(client) }
+                let mayOvertake = client.held.isEmpty && call.endsGuest
+                if client.owed > 0, !mayOvertake { client.held.append(call) } else { answer(call, to: client) }
+            }
+        } catch {
+            drop(client)
+        }
+    }
+
+    private func answer(_ call: Result<CallMessage, CallError>, to client: ControlClient) {
         do throws(CallError) {
-            let call = try CallMessage(message: message)
+            let call = try call.get()
             guard client.isOwner else { throw .refused(.notPermitted, oneway: call.oneway) }
-            guard let reply = reply(to: call, from: client), !call.oneway else { return }
+            if call.oneway {
+                _ = reply(to: call, from: client)
+                return
+            }
+            client.owed += 1
+            guard let reply = reply(to: call, from: client) else { return }
             send(reply, to: client)
+            // One that follows the events is answered by them until the end.
+            if !(call.call == .monitor && call.more) { client.owed -= 1 }
         } catch {
             switch error {
             case .notACall: drop(client)
             case .refused(let refusal, let oneway): if !oneway { send(.error(refusal), to: client) }
             }
         }
+    }
+
+    /// Answers a call that had to wait.
+    func answer(_ client: ControlClient, _ reply: Reply) {
+        send(reply, to: client)
+        client.owed = max(0, client.owed - 1)
+        // Not here: what the answer is the end of may not be over yet.
+        if client.owed == 0, !client.held.isEmpty || client.hasSaidAll { loop.start(.heldCalls, seconds: 0) }
     }
 
     // Nil: the answer comes when what was asked for is done.
@@ -85,11 +119,11 @@ extension Supervisor {
             client.monitors = message.more
             return .monitor(status: status(), event: nil, continues: message.more)
         case .shutdown(let timeoutSeconds):
-            if !message.oneway, !waiters.contains(where: { $0 === client }) { waiters.append(client) }
+            if !message.oneway { waiters.append(client) }
             handle(.stopRequested(timeoutSeconds: timeoutSeconds ?? plan.stopTimeoutSeconds))
             return nil
         case .kill:
-            if !message.oneway, !waiters.contains(where: { $0 === client }) { waiters.append(client) }
+            if !message.oneway { waiters.append(client) }
             handle(.killRequested)
             return nil
         case .acquire, .release, .suspend, .resume, .prepareMigrate, .completeMigrateOut, .completeMigrateIn:
@@ -106,8 +140,15 @@ extension Supervisor {
     }
 
     private func watch(_ client: ControlClient) {
-        let interest: Readiness = client.isBehind ? [.readable, .writable] : .readable
-        loop.change(client.descriptor.number, to: interest, identity: client.identity)
+        var interest: Readiness = client.isRead ? .readable : []
+        if client.isBehind { interest.insert(.writable) }
+        loop.change(
+            client.descriptor.number, to: interest, identity: client.identity, untilItSendsNoMore: client.isRead)
+    }
+
+    private func letGoOrWatch(_ client: ControlClient) {
+        guard clients[client.identity] != nil else { return }
+        if client.hasSaidAll, !client.isExpecting { drop(client) } else { watch(client) }
     }
 
     private func drop(_ client: ControlClient) {
@@ -143,6 +184,17 @@ extension Supervisor {
             let behind = clients.values.filter { $0.isBehind && $0.flush() && $0.isBehind }
             if behind.isEmpty { return }
             usleep(2000)
+        }
+    }
+}
+
+extension Result where Success == CallMessage, Failure == CallError {
+    /// Whether it is one that is not kept waiting by what the guest is asked to do before.
+    fileprivate var endsGuest: Bool {
+        guard case .success(let message) = self else { return false }
+        switch message.call {
+        case .shutdown, .kill: return true
+        default: return false
         }
     }
 }

@@ -94,7 +94,7 @@ extension Supervisor {
         guard let migration else { return }
         self.migration = nil
         loop.cancel(.migration)
-        if let client = migration.client { send(reply, to: client) }
+        if let client = migration.client { answer(client, reply) }
     }
 
     /// The caller is gone.

@@ -102,18 +102,18 @@ extension Supervisor {
         pendingOrder = nil
         guard let client = pending.client else { return }
         switch pending.kind {
-        case .nothing: send(.empty, to: client)
+        case .nothing: answer(client, .empty)
         case .leases(let requests):
             let resources = requests.map(\.resource)
-            send(.acquired(leases.filter { resources.contains($0.request.resource) }.map(wire)), to: client)
-        case .ticket(let uri): send(.ticket(ticket(uri: uri).json), to: client)
+            answer(client, .acquired(leases.filter { resources.contains($0.request.resource) }.map(wire)))
+        case .ticket(let uri): answer(client, .ticket(ticket(uri: uri).json))
         }
     }
 
     func refuseOrder(_ refusal: OrderRefusal) {
         guard let pending = pendingOrder else { return }
         pendingOrder = nil
-        if let client = pending.client { send(.error(error(for: refusal)), to: client) }
+        if let client = pending.client { answer(client, .error(error(for: refusal))) }
         // It waited for a monitor that doesn't come.
         if changes.isAsking, !monitor.questions.values.contains(.nodes) { refuseLeaving(.silent) }
     }

@@ -80,7 +80,7 @@ extension Supervisor {
         loop.cancel(.upgrade)
         // One that has ended is forgotten by whoever has reaped it.
         if upgrade.version != nil { pendingUpgrade = nil }
-        if let reply, let client = upgrade.client { send(reply, to: client) }
+        if let reply, let client = upgrade.client { answer(client, reply) }
     }
 
     private func refuseUpgrade(_ why: String) {

@@ -51,6 +51,8 @@ public final class Supervisor<Driver: LeaseDriver> {
 
     enum LoopTimer: Hashable {
         case supervision(Timer)
+        /// What clients have asked for while they waited for something else.
+        case heldCalls
         /// The next look for clients, after one could not be accepted.
         case acceptAgain
         /// The next look of the line on a terminal.
@@ -339,6 +341,7 @@ extension Supervisor {
     private func fire(_ timer: LoopTimer) {
         switch timer {
         case .supervision(let timer): handle(.timerFired(timer))
+        case .heldCalls: answerHeldCalls()
         case .acceptAgain: resumeListening()
         case .waitingLine: drawWaiting()
         case .monitorAgain: openMonitor()

@@ -1,0 +1,99 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Several calls on one connection. Varlink's replies have no names: a client takes them in the order of its calls.
+@Suite(.serialized) struct ReplyOrderTests {
+    private func connect(_ guest: EmulatorGuest) throws -> ControlConnection {
+        try ControlConnection("\(guest.station.runDirectory)/guests/\(guest.name)/control")
+    }
+
+    @Test func repliesComeInTheOrderOfTheCalls() throws {
+        try Station.withTwo { hosts, here, _ in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let connection = try connect(guest)
+            for method in ["Suspend", "GetStatus", "Nonsense", "Resume", "GetChild"] { try connection.send(method) }
+            let replies = try (0..<5).compactMap { _ in try connection.receive() }
+            #expect(replies[0] == ["parameters": [:]])
+            #expect(replies[1]["parameters"]?["status"]?["state"] == "paused", "\(replies)")
+            #expect(replies[2]["error"] == "org.varlink.service.MethodNotFound")
+            #expect(replies[3] == ["parameters": [:]])
+            #expect(replies[4]["parameters"]?["pid"]?.integer != nil)
+            #expect(try guest.status()["state"] == "running")
+
+            // More of them than are kept, behind one that takes its time.
+            try connection.send("Suspend")
+            for _ in 0..<500 { try connection.send("GetChild") }
+            #expect(try connection.receive() == ["parameters": [:]])
+            for _ in 0..<500 { #expect(try connection.receive()?["parameters"]?["pid"]?.integer != nil) }
+            try guest.leasehold("kill").expecting(.exit(0))
+        }
+    }
+
+    /// Whoever follows the events hears of nothing else on that connection.
+    @Test func betweenTheEventsNothingElseIsAnswered() throws {
+        try Station.withTwo { hosts, here, _ in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let connection = try connect(guest)
+            try connection.send("Monitor", more: true)
+            try connection.send("GetChild")
+            #expect(try connection.receive()?["parameters"]?["status"] != nil)
+            try guest.leasehold("suspend").expecting(.exit(0))
+            try guest.leasehold("kill").expecting(.exit(0))
+            var names: [String] = []
+            while let reply = try connection.receive() { names.append(reply["parameters"]?["event"]?["event"]?.string ?? "?") }
+            #expect(names == ["paused", "exited", "released"])
+        }
+    }
+
+    /// Nor does what waits keep a guest from being killed.
+    @Test func aKillIsNotKeptWaiting() throws {
+        try Station.withTwo { hosts, here, there in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let busy = try hosts.disk()
+            let other = try there.start(["--no-auto-disks", "--disk", busy], named: "other")
+            let connection = try connect(guest)
+            try connection.send(
+                "Acquire", ["disks": [["path": .string(busy), "mode": "exclusive"]], "waitSeconds": 60])
+            try connection.send("Shutdown")
+            try connection.send("Kill")
+            #expect(try connection.receive()?["error"]?.string?.hasPrefix("io.leasehold.Supervisor.") == true)
+            for _ in 0..<2 { #expect(try connection.receive()?["parameters"]?["exit"]?["name"] == "guest") }
+            #expect(try connection.receive() == nil)
+            try other.stop()
+        }
+    }
+
+    /// A client that has said all that it has to say is answered, and let go.
+    @Test func aClientThatSendsNoMoreIsAnswered() throws {
+        try Station.withTwo { hosts, here, _ in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            for (method, state) in [("Suspend", "paused"), ("Resume", "running")] {
+                let connection = try connect(guest)
+                try connection.send(method)
+                try connection.send("GetStatus")
+                #expect(shutdown(connection.descriptor, Int32(SHUT_WR)) == 0)
+                #expect(try connection.receive() == ["parameters": [:]])
+                #expect(try connection.receive()?["parameters"]?["status"]?["state"] == .string(state))
+                #expect(try connection.receive() == nil)
+            }
+            // And one that waits costs nothing meanwhile.
+            let connection = try connect(guest)
+            try connection.send("Monitor", more: true)
+            #expect(shutdown(connection.descriptor, Int32(SHUT_WR)) == 0)
+            #expect(try connection.receive()?["parameters"]?["status"] != nil)
+            let before = try processorSeconds(guest)
+            pause(milliseconds: 1000)
+            #expect(try processorSeconds(guest) - before < 0.3)
+            try guest.leasehold("kill").expecting(.exit(0))
+            #expect(try connection.receive()?["parameters"]?["event"]?["event"] == "exited")
+        }
+    }
+
+    private func processorSeconds(_ guest: EmulatorGuest) throws -> Double {
+        guard let status = readProcessFile(guest.running.pid, "stat").map({ String(decoding: $0, as: UTF8.self) })
+        else { throw TestFailure("no stat") }
+        let fields = status.split(separator: ")").last?.split(separator: " ") ?? []
+        return Double((Int(fields[11]) ?? 0) + (Int(fields[12]) ?? 0)) / Double(sysconf(Int32(_SC_CLK_TCK)))
+    }
+}

@@ -56,6 +56,9 @@ public struct Pausing: Equatable, Sendable {
     /// Whether it stood still by order before, with its leases.
     public var stood = false
 
+    /// Whether it stood already when this began.
+    public var stands: Bool { stood || purpose == .loss(goesOn: false) }
+
     /// States what for.
     public init(_ purpose: PausePurpose, stopSeconds: Double = 0, stood: Bool = false) {
         self.purpose = purpose

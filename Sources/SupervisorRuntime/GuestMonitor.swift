@@ -45,6 +45,13 @@ final class MonitorConnection {
     }
 }
 
+/// What has come of waiting for a guest's writes.
+struct Settling: Sendable {
+    /// Which time that was.
+    let number: Int
+    let failure: SystemError?
+}
+
 /// What the supervisor knows of the guest's monitor and wants of it.
 final class GuestMonitor {
     /// What a reply is waited for.
@@ -104,4 +111,8 @@ final class GuestMonitor {
     var wantsConnection = false
     /// What the guest's processes had written at the last look.
     var writtenBytes: UInt64?
+    /// Waits for the guest's writes. The worker may be kept by a daemon that hangs, which is when a guest has to stand still.
+    var settler: WorkerThread<Settling>?
+    /// How often they were waited for: what comes late of an earlier time says nothing of this one.
+    var settlings = 0
 }

@@ -206,7 +206,8 @@ extension Supervisor {
         switch supervision.state {
         case .acquiring: .acquiring
         case .starting: .starting
-        // Until it is certain that it stands still, it doesn't.
+        // One that stood by order stands; any other doesn't until that is certain.
+        case .pausing(let pausing) where pausing.stands: supervision.isLeaving ? .migrating : .paused
         case .running, .pausing: supervision.isLeaving ? .migrating : .running
         case .paused(let paused):
             // Only when its monitor has answered it can be migrated to.

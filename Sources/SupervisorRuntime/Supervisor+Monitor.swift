@@ -306,17 +306,36 @@ extension Supervisor {
     // What an emulator was told not to flush (cache=unsafe) is the kernel's to write, whenever it likes.
     private func settleDisks() {
         let paths = leases.compactMap(\.request.disk).filter { $0.hasPrefix("/") }
-        worker.perform {
+        monitor.settlings += 1
+        let settle: @Sendable () -> Settling = { [number = monitor.settlings] in
             for path in paths {
-                do throws(SystemError) { try Files.settle(path) } catch { return .settled(error) }
+                do throws(SystemError) { try Files.settle(path) } catch {
+                    return Settling(number: number, failure: error)
+                }
             }
-            return .settled(nil)
+            return Settling(number: number, failure: nil)
+        }
+        if monitor.settler == nil { startSettler() }
+        if let settler = monitor.settler { settler.perform(settle) } else { worker.perform { .settled(settle()) } }
+    }
+
+    private func startSettler() {
+        do throws(SystemError) {
+            let thread = try WorkerThread<Settling>()
+            _ = try loop.watch(thread.wakeup.descriptor.number, for: .readable, as: .settler)
+            monitor.settler = thread
+        } catch {
+            note(.warning, "there is no thread to wait for the guest's writes on: \(error.message)")
         }
     }
 
-    func disksSettled(_ failure: SystemError?) {
-        guard case .pausing = supervision.state else { return }
-        if let failure { return failPause("its disk's writes can't be waited for: \(failure.message)") }
+    func takeSettlings() {
+        for settling in monitor.settler?.takeResults() ?? [] { disksSettled(settling) }
+    }
+
+    func disksSettled(_ settling: Settling) {
+        guard case .pausing = supervision.state, settling.number == monitor.settlings else { return }
+        if let failure = settling.failure { return failPause("its disk's writes can't be waited for: \(failure.message)") }
         // That took its time, in which somebody may have let the guest go on.
         ask(.queryStatus, .confirmed)
     }

@@ -66,7 +66,9 @@ extension Supervisor {
         return nil
     }
 
-    private var isBusy: Bool { !worker.isIdle || watch.thread?.isIdle == false || !plan.logWriter.isIdle }
+    private var isBusy: Bool {
+        !worker.isIdle || watch.thread?.isIdle == false || monitor.settler?.isIdle == false || !plan.logWriter.isIdle
+    }
 
     func abandonUpgrade() {
         pendingUpgrade?.trial.kill()

@@ -18,6 +18,7 @@ public final class Supervisor<Driver: LeaseDriver> {
         case listener
         case client(ControlClient)
         case watcher
+        case settler
         case monitor(MonitorConnection)
     }
 
@@ -27,7 +28,7 @@ public final class Supervisor<Driver: LeaseDriver> {
         case taken(Result<[HeldLease], LeaseFailure>)
         case looked(isWatchdogOn: Bool, advice: [String])
         case released(Result<Void, LeaseFailure>)
-        case settled(SystemError?)
+        case settled(Settling)
         case seen(LeaseSight)
         case demands(Result<[LeaseDemand], LeaseFailure>)
         case reached(LeaseFailure?)
@@ -213,6 +214,7 @@ public final class Supervisor<Driver: LeaseDriver> {
             takeProgress()
             for result in worker.takeResults() { take(result) }
         case .watcher: takeSights()
+        case .settler: takeSettlings()
         case .monitor(let connection): serve(connection, seen)
         case .listener: acceptClients()
         case .client(let client): serve(client, seen)
@@ -289,8 +291,7 @@ extension Supervisor {
             note(.error, "\(failure.detail)")
             areLeasesAdrift = true
             handle(.leasesReleased(free: false))
-        case .settled(let failure):
-            disksSettled(failure)
+        case .settled(let settling): disksSettled(settling)
         case .seen(let sight):
             take(sight)
         case .demands(let found): take(found)

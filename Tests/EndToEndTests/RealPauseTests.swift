@@ -90,6 +90,39 @@ import Testing
         }
     }
 
+    /// A daemon that hangs keeps whatever was asked of it; that keeps no guest from standing still.
+    @Test func standsStillWhileItsDaemonHangsOverSomethingElse() throws {
+        try withPausedHosts { hosts in
+            let (running, standing) = (
+                try EmulatorStage(BootSector.writer(), on: hosts), try EmulatorStage(BootSector.writer(), on: hosts)
+            )
+            for stage in [running, standing] { try stage.waitUntilWriting() }
+            try eventually(within: 10) { try standing.stage.leasehold("suspend", "guest").succeeded }
+            let daemon = try #require(ProcessIdentity(living: hosts.first.daemon.pid))
+            daemon.signal(SIGSTOP)
+            defer { daemon.signal(SIGCONT) }
+            let attempts = try [running, standing].map { stage in
+                try hosts.scratch.start(try stage.stage.cli(["attach-disk", "guest", try hosts.disk()]))
+            }
+            try eventually(within: 30, every: 20, "the loss: \(standing.program.errors)") {
+                let status = try standing.status()
+                #expect(status["state"] == "paused")
+                return status["leases"]?[0]?["state"] == "lost"
+            }
+            try running.waitUntilPaused()
+            let stood = try running.sectors()
+            for attempt in attempts { #expect(try attempt.wait(timeout: 10) == .exit(74)) }
+            pause(milliseconds: 2000)
+            #expect(try running.sectors() == stood)
+            for stage in [running, standing] {
+                #expect(try stage.status()["state"] == "paused")
+                #expect(stage.guest.exists)
+                #expect(try stage.stage.leasehold("kill", "guest").succeeded)
+            }
+            daemon.signal(SIGCONT)
+        }
+    }
+
     @Test func diesWhereSomebodyElseLetsItGoOn() throws {
         try withPausedHosts { hosts in
             let stage = try EmulatorStage(BootSector.writer(), on: hosts)

@@ -1,4 +1,11 @@
 extension LeaseFailure {
+    /// A daemon that takes connections and says nothing.
+    public static var daemonSilent: LeaseFailure {
+        LeaseFailure(
+            .daemonUnreachable,
+            detail: "the sanlock daemon does not answer; see whether it is stopped or its storage hangs (sanlock client status)")
+    }
+
     /// Whether somebody waits for a busy lease.
     public enum Patience: Sendable {
         /// Not yet.

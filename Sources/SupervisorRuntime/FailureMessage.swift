@@ -11,8 +11,7 @@ enum FailureMessage {
     private static func reason(_ failure: StartFailure, _ executable: String, _ waited: Bool) -> String {
         switch failure {
         case .leases(let failure): failure.reason(waited ? .over : .none)
-        case .leaseManagerSilent:
-            "the sanlock daemon does not answer; see whether it is stopped or its storage hangs (sanlock client status)"
+        case .leaseManagerSilent: LeaseFailure.daemonSilent.detail
         case .program(let step, let number):
             step == "exec"
                 ? "\(executable): \(SystemError.text(of: number)); see to the command's path and rights"

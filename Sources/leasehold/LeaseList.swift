@@ -14,9 +14,9 @@ struct LeaseList: ParsableCommand {
 
     func run() throws {
         let directory = LeaseDirectory(settings: try settings.sanlock())
-        sayWhereNoDaemonIs()
         let entries = try working { progress throws(LeaseFailure) in
-            try directory.entries { progress(bar("leases", $0, of: $1)) }
+            sayWhereNoDaemonIs()
+            return try directory.entries { progress(bar("leases", $0, of: $1)) }
         }
         .sorted { ($0.disk == nil ? 1 : 0, $0.disk ?? $0.name) < ($1.disk == nil ? 1 : 0, $1.disk ?? $1.name) }
         if json { return try show(JSON.array(entries.map(\.json)).prettyDescription + "\n") }
@@ -42,8 +42,10 @@ struct LeaseShow: ParsableCommand {
     func run() throws {
         let directory = LeaseDirectory(settings: try settings.sanlock())
         let disk = try DiskArgument(disk).path
-        sayWhereNoDaemonIs()
-        let entry = try working { _ throws(LeaseFailure) in try directory.entry(ofDisk: disk) }
+        let entry = try working { _ throws(LeaseFailure) in
+            sayWhereNoDaemonIs()
+            return try directory.entry(ofDisk: disk)
+        }
         guard entry.state != .missing else {
             throw Problem(
                 Problem.notFound, "\(disk) has no lease in \(entry.path): no guest has used it since a clean-up")

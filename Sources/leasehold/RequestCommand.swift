@@ -45,13 +45,12 @@ struct RequestCommand: ParsableCommand {
     func run() throws {
         let settings = try settings.sanlock()
         let request = try request(settings)
-        do throws(LeaseFailure) { try LeaseDirectory.checkDaemon() } catch { throw Problem(error) }
         let mode: LeaseDemand.Mode = way == .force ? .force : .graceful
         let patience = wait.flatMap(parseDuration)
         let asking = LeaseAsking(settings: settings)
-        let course = RequestCourse(asking, asking.named(request), mode)
         let answer = try working { progress throws(LeaseFailure) in
-            try course.run(waiting: patience, progress)
+            try LeaseDirectory.checkDaemon()
+            return try RequestCourse(asking, asking.named(request), mode).run(waiting: patience, progress)
         }
         try show(answer, request, mode, patience)
     }

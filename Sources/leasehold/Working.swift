@@ -1,10 +1,12 @@
 import Glibc
 import Leases
 import Platform
+import SanlockLeases
 import Supervision
 import Synchronization
 
-/// Does what may take long on a thread of its own, and says on a terminal meanwhile what it is and how long yet.
+/// Does what may take long on a thread of its own, and says on a terminal meanwhile what it is and how long yet. A sanlock daemon
+/// that hangs is waited for no longer than ten seconds: libsanlock itself would wait for good.
 func working<Result: Sendable>(
     _ job: @escaping @Sendable (@escaping @Sendable (LeaseProgress) -> Void) throws(LeaseFailure) -> Result
 ) throws -> Result {
@@ -18,6 +20,7 @@ func working<Result: Sendable>(
     defer { line.clear() }
     // What is over at once gets no line.
     var waitMilliseconds: Int32 = 700
+    var patience = DaemonPatience()
     while true {
         var wait = pollfd(fd: worker.wakeup.descriptor.number, events: Int16(POLLIN), revents: 0)
         if poll(&wait, 1, waitMilliseconds) > 0, let result = worker.takeResults().first {
@@ -25,7 +28,37 @@ func working<Result: Sendable>(
             do throws(LeaseFailure) { return try result.get() } catch { throw Problem(error) }
         }
         waitMilliseconds = 250
-        if let text = note.text { line.show("leasehold: \(text)") }
+        line.show("leasehold: \(note.text ?? "waiting for the sanlock daemon and the lease storage")")
+        if patience.isOver() {
+            line.clear()
+            throw Problem(LeaseFailure.daemonSilent)
+        }
+    }
+}
+
+/// Asks the daemon now and then whether it is still there, while something is waited for that it may have to answer.
+private struct DaemonPatience {
+    private static let silentSeconds = 7.0
+    private static let pauseSeconds = 2.5
+    private let thread = try? WorkerThread<Bool>()
+    private var askedSeconds: Double?
+    private var answeredSeconds = Clock.monotonicSeconds()
+
+    mutating func isOver() -> Bool {
+        guard let thread else { return false }
+        let now = Clock.monotonicSeconds()
+        if thread.takeResults().isEmpty {
+            if let askedSeconds { return now - askedSeconds > DaemonPatience.silentSeconds }
+        } else {
+            askedSeconds = nil
+            answeredSeconds = now
+        }
+        if now - answeredSeconds > DaemonPatience.pauseSeconds {
+            // Whatever it says, it answers; and one that isn't there is none that hangs.
+            thread.perform { (try? DaemonSight.version()) != nil }
+            askedSeconds = now
+        }
+        return false
     }
 }
 

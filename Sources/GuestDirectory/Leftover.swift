@@ -44,7 +44,19 @@ public struct Leftover: Sendable {
         if isUnreadable { return }
         isEnded = true
         writeExit(in: directory)
+        removePidFiles()
         paths.remove()
+    }
+
+    // One that has another pid in it by now is somebody else's.
+    private func removePidFiles() {
+        guard let state else { return }
+        let pids = [state.status.childPid, state.status.supervisorPid].compactMap { $0 }
+        for path in state.pidFiles {
+            guard let content = try? Files.read(path, limit: 32), pids.contains(where: { content == Array("\($0)\n".utf8) })
+            else { continue }
+            try? Files.remove(path)
+        }
     }
 
     private static let attempts = 400

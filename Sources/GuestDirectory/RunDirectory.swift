@@ -43,6 +43,13 @@ public struct RunDirectory: Equatable, Sendable {
         ((try? Files.names(in: guests)) ?? []).sorted().map { GuestPaths(directory: "\(guests)/\($0)") }
     }
 
+    /// Throws where there are guests of somebody whose guests this user may not see.
+    public func checkReadable() throws(SystemError) {
+        do throws(SystemError) { _ = try Files.names(in: guests) } catch {
+            if error.number == EACCES || error.number == EPERM { throw error }
+        }
+    }
+
     private static func variable(_ name: String) -> String? {
         getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
     }
@@ -85,11 +92,13 @@ public struct GuestPaths: Equatable, Sendable {
         if case .integer(let inode) = object["leaseSocketInode"] { socket = UInt64(exactly: inode) }
         var events: [WireEvent] = []
         if case .array(let list) = object["events"] { events = list.compactMap { try? WireEvent(json: $0) } }
+        var pidFiles: [String] = []
+        if case .array(let list) = object["pidFiles"] { pidFiles = list.compactMap(\.stringValue) }
         // Pids, start times and inodes of an earlier boot are other processes' now.
         guard case .string(let boot) = object["bootId"], boot == Boot.id else {
-            return GuestState(status: status, child: nil, leaseSocket: nil, events: events)
+            return GuestState(status: status, child: nil, leaseSocket: nil, events: events, pidFiles: pidFiles)
         }
-        return GuestState(status: status, child: child, leaseSocket: socket, events: events)
+        return GuestState(status: status, child: child, leaseSocket: socket, events: events, pidFiles: pidFiles)
     }
 
     /// Writes it, whole.
@@ -97,6 +106,7 @@ public struct GuestPaths: Equatable, Sendable {
         guard case .object(var object) = state.status.json else { return }
         object["childStartTime"] = state.child.map { .integer(Int64(clamping: $0.startTime)) }
         object["leaseSocketInode"] = state.leaseSocket.map { .integer(Int64(clamping: $0)) }
+        if !state.pidFiles.isEmpty { object["pidFiles"] = .array(state.pidFiles.map(JSON.string)) }
         object["bootId"] = Boot.id.map(JSON.string)
         object["events"] = .array(state.events.map(\.json))
         try Files.writeWhole(Array((JSON.object(object).prettyDescription + "\n").utf8), to: self.state, mode: 0o600)
@@ -123,10 +133,15 @@ public struct GuestState: Equatable, Sendable {
     public var leaseSocket: UInt64?
     /// What has happened to it so far, for those who come later.
     public var events: [WireEvent]
+    /// Files elsewhere that have the guest's pid or its supervisor's in them, by absolute paths.
+    public var pidFiles: [String]
 
     /// States all of it.
-    public init(status: WireStatus, child: ProcessIdentity?, leaseSocket: UInt64?, events: [WireEvent]) {
+    public init(
+        status: WireStatus, child: ProcessIdentity?, leaseSocket: UInt64?, events: [WireEvent], pidFiles: [String] = []
+    ) {
         self.events = events
+        self.pidFiles = pidFiles
         self.status = status
         self.child = child
         self.leaseSocket = leaseSocket

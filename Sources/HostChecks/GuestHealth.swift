@@ -90,7 +90,8 @@ public struct GuestHealth: Sendable {
                 others > 0
                     ? "another host may take its leases in \(whole(others)) s" : "another host may take its leases now")
         }
-        guard !consequences.isEmpty else { return [name, ("Last renewal", text)] }
+        // Of one that stands still for its leases all has been done.
+        guard !consequences.isEmpty, pause == nil else { return [name, ("Last renewal", text)] }
         return [name, ("Last renewal", text), ("Unless renewed", consequences.joined(separator: ", "))]
     }
 

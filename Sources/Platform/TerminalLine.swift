@@ -14,12 +14,15 @@ public struct TerminalLine {
     public var hasReader: Bool { terminal != nil }
 
     /// Shows a text instead of the last one, cut to the terminal's width.
-    public mutating func show(_ text: String) {
+    ///
+    /// - Parameter end: what is not cut off: how long it takes.
+    public mutating func show(_ text: String, end: String = "") {
         // Not over what a shell shows that has put this job into the background.
         guard let terminal, tcgetpgrp(terminal) == getpgrp() else { return }
         var size = winsize()
         let isKnown = ioctl(terminal, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 1
-        write("\r\u{1b}[K" + text.printable.prefix(isKnown ? Int(size.ws_col) - 1 : 79))
+        let width = isKnown ? Int(size.ws_col) - 1 : 79
+        write("\r\u{1b}[K" + (text.printable.prefix(max(0, width - end.count)) + end).prefix(width))
         isShown = true
     }
 

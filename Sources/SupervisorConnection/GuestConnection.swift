@@ -52,6 +52,9 @@ public final class GuestConnection {
         throw .notListening(name)
     }
 
+    /// That its supervisor doesn't answer.
+    public var silence: ConnectionError { .silent(name, supervisorPid: supervisorPid) }
+
     /// Borrowed for a poll.
     public var number: Int32 { socket.number }
 

@@ -24,6 +24,13 @@ public struct GuestSight: Sendable {
     /// The last events, as far as they were written down.
     public var events: [WireEvent] { found.paths.readState()?.events ?? [] }
 
+    /// What is known of it now. Of what was written down some time ago the renewals are left out: what was true of them then
+    /// is not now.
+    public var known: WireStatus? {
+        guard source == .record else { return status }
+        return status?.withoutRenewals
+    }
+
     /// What to say where its supervisor doesn't answer.
     public var problem: ConnectionError {
         if case .nobody(let error) = source { return error }
@@ -101,5 +108,14 @@ public struct GuestSight: Sendable {
             }
         }
         return gone
+    }
+}
+
+extension WireStatus {
+    /// The same without what grows old.
+    public var withoutRenewals: WireStatus {
+        var known = self
+        known.lockspaces = lockspaces.map { WireLockspace(name: $0.name, hostId: $0.hostId, hostName: $0.hostName) }
+        return known
     }
 }

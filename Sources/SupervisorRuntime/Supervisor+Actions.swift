@@ -275,7 +275,10 @@ extension Supervisor {
     func writeState() {
         let state = GuestState(
             status: status(), child: child, leaseSocket: leaseConnection.flatMap(InheritedDescriptors.inode),
-            events: history)
+            events: history,
+            pidFiles: [plan.pidFile, plan.supervisorPidFile].compactMap { path in
+                path.map { $0.startsWithBytes(of: "/") ? $0 : "\(Directory.current)/\($0)" }
+            })
         do throws(SystemError) { try claim.paths.write(state) } catch {
             note(.error, "\(error.message)")
         }

@@ -122,13 +122,13 @@ extension Supervisor {
         guard let taken = changes.taken else { return }
         changes.taken = nil
         changes.unsettled = []
-        leases = leases.map { lease in
-            taken.converted.first { $0.request.resource.hasName(of: lease.request.resource) } ?? lease
-        }
+        let before = replaceLeases(by: taken.converted)
         if leases.isEmpty { watch.sinceSeconds = Clock.monotonicSeconds() }
         leases += taken.new
         leaseState = .held
         worker.perform { [driver, holder = holder()] in
+            // Those that share a lease have a record each, by another name.
+            driver.removeRecords(before)
             driver.record(taken.all, holder: holder)
             return .nothing
         }
@@ -158,10 +158,25 @@ extension Supervisor {
         return old
     }
 
+    // Returns those that were the guest's before.
+    private func replaceLeases(by converted: [HeldLease]) -> [HeldLease] {
+        var before: [HeldLease] = []
+        for index in leases.indices {
+            let resource = leases[index].request.resource
+            guard let lease = converted.first(where: { $0.request.resource.hasName(of: resource) }) else { continue }
+            before.append(leases[index])
+            leases[index] = lease
+        }
+        return before
+    }
+
     func convertedBack(_ back: [HeldLease]) {
         changes.unsettled = []
-        leases = leases.map { lease in
-            back.first { $0.request.resource.hasName(of: lease.request.resource) } ?? lease
+        let before = replaceLeases(by: back)
+        worker.perform { [driver, holder = holder()] in
+            driver.removeRecords(before)
+            driver.record(back, holder: holder)
+            return .nothing
         }
         if !leases.isEmpty, leaseState == .held { lookAtLeases(isUrged: false) }
     }

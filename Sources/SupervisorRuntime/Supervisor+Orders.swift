@@ -249,6 +249,9 @@ extension Supervisor {
             guard (given.mode == .shared) == (lease.request.mode == .shared) else {
                 throw refuse(subject, "it is \(given.mode.rawValue) at the source, and not here")
             }
+            if let disk = given.disk, lease.request.disk?.hasSameBytes(as: disk) != true {
+                throw refuse(subject, "the ticket has its lease for another disk, \(disk)")
+            }
             let version = given.version.flatMap { UInt64(exactly: $0) }
             // No lease that anybody has had is of version 0, and for sanlock it means any.
             guard lease.request.mode == .shared || version ?? 0 > 0 else {
@@ -274,7 +277,7 @@ extension LeaseResource {
 extension ControlError {
     /// A lease operation that failed, as callers hear of it.
     init(_ failure: LeaseFailure) {
-        let subject = failure.request?.subject ?? "the leases"
+        let subject = failure.request.map { $0.disk ?? $0.spelling } ?? "the leases"
         switch failure.outcome {
         case .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .beingReleased, .orphaned, .wrongVersion:
             let resource = failure.request?.resource

@@ -73,6 +73,21 @@ struct SupervisorOptions {
         }
     }
 
+    /// The descriptor that waits for a line, in a command line that can't be read as a whole.
+    static func readyDescriptor(in arguments: [String], among callerDescriptors: [Int32]) -> Int32? {
+        let option = "--ready-fd"
+        let own = arguments.prefix { $0 != "--" }
+        for (index, argument) in own.enumerated() {
+            let value =
+                argument == option
+                ? own.dropFirst(index + 1).first
+                : argument.hasPrefix("\(option)=") ? String(argument.dropFirst(option.count + 1)) : nil
+            guard let number = value.flatMap({ Int32($0) }) else { continue }
+            return number > 2 && callerDescriptors.contains(number) ? number : nil
+        }
+        return nil
+    }
+
     private static let withValue: Set<String> = [
         "--name", "--uuid", "--id", "--disk", "--shared-disk", "--readonly-disk", "--lease", "--driver", "--config",
         "--wait", "--on-lease-loss", "--qmp", "--user", "--group", "--stop-timeout", "--ready-fd", "--pid-file",

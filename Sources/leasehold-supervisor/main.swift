@@ -50,5 +50,6 @@ do throws(SupervisorOptions.Problem) {
         fail(error.code, error.text, readyDescriptor: options.readyDescriptor)
     }
 } catch {
-    fail(ExitStatus.Code.usage, error.text)
+    let ready = SupervisorOptions.readyDescriptor(in: arguments, among: callerDescriptors)
+    fail(ExitStatus.Code.usage, error.text, readyDescriptor: ready)
 }

@@ -54,20 +54,43 @@ func status(of guest: FoundGuest, named name: String, in directory: RunDirectory
     try ask(guest, named: name, in: directory, .getStatus) { reply throws(WireError) in try reply.value("status") }
 }
 
-/// Gives an order and waits until it is done, as long as that takes, saying so on a terminal.
-///
-/// - Parameter doing: what is being done, `migrating web1`.
-func order(_ call: Call, _ connection: GuestConnection, doing what: String) throws(ConnectionError) -> ReplyMessage {
-    try connection.send(call)
-    var line = TerminalLine(on: 2)
-    defer { line.clear() }
-    let began = Clock.monotonicSeconds()
-    var wait = pollfd(fd: connection.number, events: Int16(POLLIN), revents: 0)
-    // What is done at once gets no line.
-    while line.hasReader, poll(&wait, 1, 700) == 0 {
-        line.show("leasehold: \(what) (\(Int(Clock.monotonicSeconds() - began)) s)")
+/// What is waited for of a supervisor, and since when, on a terminal.
+struct WaitingLine {
+    private let doing: String
+    private let seconds: Double?
+    private var line = TerminalLine(on: 2)
+    private let began = Clock.monotonicSeconds()
+
+    /// - Parameters:
+    ///   - doing: what is being done, `migrating web1`.
+    ///   - seconds: how long to wait at most; nil: as long as it takes.
+    init(_ doing: String, atMost seconds: Double? = nil) {
+        self.doing = doing
+        self.seconds = seconds
     }
-    guard let reply = try connection.next() else { throw .gone(connection.name) }
+
+    /// Waits for the next answer; nil when the supervisor has ended.
+    mutating func next(on connection: GuestConnection) throws(ConnectionError) -> ReplyMessage? {
+        if let message = try connection.waiting() { return message }
+        defer { line.clear() }
+        var wait = pollfd(fd: connection.number, events: Int16(POLLIN), revents: 0)
+        // What is done at once gets no line.
+        while line.hasReader, poll(&wait, 1, 700) == 0 {
+            let passed = Clock.monotonicSeconds() - began
+            line.show("leasehold: \(doing)", end: " (\(Int(passed)) s)")
+            if let seconds, passed > seconds { throw connection.silence }
+        }
+        return try connection.next()
+    }
+}
+
+/// Gives an order and waits until it is done, saying so on a terminal.
+func order(
+    _ call: Call, _ connection: GuestConnection, doing what: String, atMost seconds: Double? = nil
+) throws(ConnectionError) -> ReplyMessage {
+    try connection.send(call)
+    var line = WaitingLine(what, atMost: seconds)
+    guard let reply = try line.next(on: connection) else { throw .gone(connection.name) }
     return reply
 }
 
@@ -75,8 +98,14 @@ func order(_ call: Call, _ connection: GuestConnection, doing what: String) thro
 func order(
     _ call: Call, _ guest: String, in directory: RunDirectory, doing what: String
 ) throws(ConnectionError) -> ReplyMessage {
-    let found = try FoundGuest.named(guest, in: directory)
-    return try found.overUpgrades { () throws(ConnectionError) in
-        try order(call, try GuestConnection(found, timeoutSeconds: nil), doing: "\(what) \(guest)")
+    try order(call, try FoundGuest.named(guest, in: directory), doing: "\(what) \(guest)")
+}
+
+/// The same.
+func order(
+    _ call: Call, _ found: FoundGuest, doing what: String, atMost seconds: Double? = nil
+) throws(ConnectionError) -> ReplyMessage {
+    try found.overUpgrades { () throws(ConnectionError) in
+        try order(call, try GuestConnection(found, timeoutSeconds: seconds), doing: what, atMost: seconds)
     }
 }

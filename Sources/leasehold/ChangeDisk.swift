@@ -28,6 +28,9 @@ struct ChangeDisk: ParsableCommand {
     func run() throws {
         let directory = try settings.runDirectory()
         let (old, new) = (try DiskArgument(old), try DiskArgument(new))
+        guard !old.path.hasSameBytes(as: new.path) else {
+            throw Problem(Problem.usage, "the old and the new image are the same, \(old.path); name the one that is to be written")
+        }
         let before = try status(of: try FoundGuest.named(guest, in: directory), named: guest, in: directory)
         guard let lease = before.leases.first(where: { $0.disk?.hasSameBytes(as: old.path) == true }) else {
             throw Problem(Problem.notFound, "\(guest) has no lease of \(old.path); see leasehold status \(guest)")

@@ -1,6 +1,7 @@
 import ArgumentParser
 import GuestDirectory
 import HostConfiguration
+import Platform
 import SanlockLeases
 
 /// Where the settings are found.
@@ -15,6 +16,15 @@ struct ConfigurationOptions: ParsableArguments {
         } catch {
             throw Problem(Problem.configuration, error.text)
         }
+    }
+
+    /// The same, where all guests are to be looked at.
+    func allGuests() throws -> RunDirectory {
+        let directory = try runDirectory()
+        do throws(SystemError) { try directory.checkReadable() } catch {
+            throw Problem(Problem.notPermitted, "\(error.message); run as the user whose guests they are, or set LEASEHOLD_RUN_DIR")
+        }
+        return directory
     }
 
     /// What the sanlock driver needs of the settings.

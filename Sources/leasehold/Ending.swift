@@ -31,9 +31,7 @@ struct Stop: ParsableCommand {
         let seconds = timeout.flatMap(parseDuration)
         let exit: WireExit
         do throws(ConnectionError) {
-            exit = try found.ask(.shutdown(timeoutSeconds: seconds), timeoutSeconds: nil) { reply throws(WireError) in
-                try reply.value("exit")
-            }
+            exit = try order(.shutdown(timeoutSeconds: seconds), found, doing: "stopping \(guest)").exit(of: found)
         } catch {
             guard error.isGone else { throw error }
             exit = try EndedGuest(found, uuid: status.uuid, in: directory).exit(named: guest)
@@ -61,9 +59,7 @@ struct Kill: ParsableCommand {
         let uuid = found.paths.readState()?.status.uuid
         let exit: WireExit
         do throws(ConnectionError) {
-            exit = try found.ask(.kill, timeoutSeconds: Kill.patienceSeconds) { reply throws(WireError) in
-                try reply.value("exit")
-            }
+            exit = try order(.kill, found, doing: "killing \(guest)", atMost: Kill.patienceSeconds).exit(of: found)
         } catch {
             switch error {
             case .silent: found.killSupervisor()
@@ -73,6 +69,12 @@ struct Kill: ParsableCommand {
             exit = try EndedGuest(found, uuid: uuid, in: directory).exit(named: guest)
         }
         try show(exit, json: json)
+    }
+}
+
+extension ReplyMessage {
+    fileprivate func exit(of guest: FoundGuest) throws(ConnectionError) -> WireExit {
+        do throws(WireError) { return try value("exit") } catch { throw .unexpected(guest.paths.fileName, error) }
     }
 }
 
@@ -107,12 +109,13 @@ struct Wait: ParsableCommand {
 
     private func follow(_ found: FoundGuest, in directory: RunDirectory) throws -> EndedGuest {
         var uuid: String?
+        var line = WaitingLine("waiting for the end of \(guest)")
         repeat {
             do {
                 let connection = try GuestConnection(found, timeoutSeconds: nil)
                 let status: WireStatus = try connection.call(.monitor, more: true).value("status")
                 uuid = status.uuid
-                while try connection.next() != nil {}
+                while try line.next(on: connection) != nil {}
             } catch let error as ConnectionError where error.isGone {}
             // One that lives was upgraded; one that was killed is gone in a moment.
             usleep(5000)

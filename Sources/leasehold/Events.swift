@@ -19,8 +19,8 @@ struct Events: ParsableCommand {
     @OptionGroup var settings: ConfigurationOptions
 
     func run() throws {
+        guard let guest else { return try followAll(try settings.allGuests()) }
         let directory = try settings.runDirectory()
-        guard let guest else { return try followAll(directory) }
         let found = try FoundGuest.named(guest, in: directory)
         var last: Int?
         try follow(found, after: &last)

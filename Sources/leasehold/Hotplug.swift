@@ -2,6 +2,7 @@ import ArgumentParser
 import Configuration
 import ControlProtocol
 import GuestDirectory
+import Leases
 import Platform
 import SupervisorConnection
 
@@ -57,8 +58,11 @@ struct AttachLease: ParsableCommand {
     @OptionGroup var settings: ConfigurationOptions
     @Flag(help: "Print an array of Lease.") var json = false
 
+    func validate() throws { try validate(lease: lease) }
+
     func run() throws {
-        try attach(.acquire(disks: [], leases: [lease], waitSeconds: waiting.seconds), guest, settings, json: json)
+        let call = Call.acquire(disks: [], leases: [lease], waitSeconds: waiting.seconds)
+        try attach(call, guest, settings, json: json)
     }
 }
 
@@ -108,9 +112,19 @@ struct DetachLease: ParsableCommand {
     @Argument(help: "LOCKSPACE:RESOURCE:PATH:OFFSET[:SH], in sanlock's own spelling.") var lease: String
     @OptionGroup var settings: ConfigurationOptions
 
+    func validate() throws { try validate(lease: lease) }
+
     func run() throws {
         let directory = try settings.runDirectory()
         _ = try order(
             .release(disks: [], leases: [lease]), guest, in: directory, doing: "giving a lease back for")
+    }
+}
+
+extension ParsableCommand {
+    fileprivate func validate(lease: String) throws {
+        do throws(LeaseSpellingError) { _ = try LeaseRequest(spelling: lease) } catch {
+            throw ValidationError("'\(lease)': \(error.problem); write LOCKSPACE:RESOURCE:PATH:OFFSET[:SH]")
+        }
     }
 }

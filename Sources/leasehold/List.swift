@@ -17,7 +17,7 @@ struct List: ParsableCommand {
     @Flag(help: "Print an array of Status.") var json = false
 
     func run() throws {
-        let directory = try settings.runDirectory()
+        let directory = try settings.allGuests()
         for leftover in Leftover.endAll(in: directory) {
             let pid = leftover.guest.map { " (pid \($0.pid))" } ?? ""
             let text =
@@ -30,9 +30,7 @@ struct List: ParsableCommand {
         }
         let sights = GuestSight.all(in: directory, within: List.patienceSeconds)
         if json {
-            // What was written down some time ago is no answer.
-            let answers = sights.filter { $0.source == .supervisor }.compactMap(\.status)
-            try show(JSON.array(answers.map(\.json)).prettyDescription + "\n")
+            try show(JSON.array(sights.compactMap(\.known).map(\.json)).prettyDescription + "\n")
         } else {
             try show(List.text(sights))
         }

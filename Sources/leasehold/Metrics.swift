@@ -21,7 +21,7 @@ struct Metrics: ParsableCommand {
     private static let patienceSeconds = 2.0
 
     func run() throws {
-        let directory = try settings.runDirectory()
+        let directory = try settings.allGuests()
         let sanlock = try settings.sanlock()
         let sights = GuestSight.all(in: directory, within: Metrics.patienceSeconds)
         let leftovers: Int?

@@ -95,7 +95,7 @@ struct Migrate: ParsableCommand {
     private static func read(_ path: String) throws -> JSON {
         let bytes: [UInt8]
         do throws(SystemError) {
-            bytes = try path == "-" ? standardInput() : Files.read(path, limit: longestTicketBytes)
+            bytes = try path == "-" ? contents(of: 0, "standard input") : contents(ofFile: path)
         } catch {
             throw Problem(Problem.usage, "--state \(error.message); give what migrate out has printed")
         }
@@ -108,9 +108,18 @@ struct Migrate: ParsableCommand {
         }
     }
 
-    private static func standardInput() throws(SystemError) -> [UInt8] {
-        let number = dup(0)
-        guard number >= 0 else { throw SystemError("dup", on: "standard input") }
+    // It may be a pipe, as a shell's <(…) is.
+    private static func contents(ofFile path: String) throws(SystemError) -> [UInt8] {
+        guard let kind = try Files.kind(of: path), !kind.isRegular, !kind.isDirectory else {
+            return try Files.read(path, limit: longestTicketBytes)
+        }
+        let input = try Files.open(path, O_RDONLY | O_NOCTTY)
+        return try contents(of: input.number, path)
+    }
+
+    private static func contents(of number: Int32, _ name: String) throws(SystemError) -> [UInt8] {
+        let number = dup(number)
+        guard number >= 0 else { throw SystemError("dup", on: name) }
         let input = Descriptor(adopting: number)
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65536)

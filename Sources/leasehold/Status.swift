@@ -9,8 +9,8 @@ struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show a guest, its leases, and how they are.",
         discussion: """
-            Of a supervisor that does not answer it shows what was written down last, says so, and exits with 69; with --json \
-            it shows nothing then.
+            Of a supervisor that does not answer it shows what was written down last, without the renewals, says so, and exits \
+            with 69.
             """)
 
     @Argument(help: "The guest's name or UUID.") var guest: String
@@ -25,8 +25,11 @@ struct Status: ParsableCommand {
             let events = json ? [] : found.paths.readState()?.events ?? []
             try show(json ? status.json.prettyDescription + "\n" : Status.text(status, events))
         } catch let problem as Problem {
-            if problem.code == Problem.unavailable, !json, let state = found.paths.readState() {
-                try show(Status.text(state.status, state.events, writtenDown: Status.time(of: found.paths.state)))
+            if problem.code == Problem.unavailable, let state = found.paths.readState() {
+                try show(
+                    json
+                        ? state.status.withoutRenewals.json.prettyDescription + "\n"
+                        : Status.text(state.status, state.events, writtenDown: Status.time(of: found.paths.state)))
             }
             throw problem
         }
@@ -57,13 +60,7 @@ struct Status: ParsableCommand {
         if let user = status.childPid.flatMap(GuestUser.reachingSanlock) {
             facts.append(("User", "\(user): a guest that breaks out of its emulator could open sanlock's own socket"))
         }
-        var known = status
-        if time != nil {
-            // What was true of renewals then is not now.
-            known.lockspaces = status.lockspaces.map {
-                WireLockspace(name: $0.name, hostId: $0.hostId, hostName: $0.hostName)
-            }
-        }
+        let known = time == nil ? status : status.withoutRenewals
         facts += GuestHealth(status: known, events: events, secondsSince1970: Clock.wallTime().seconds).facts
         let text = factsText(facts)
         if status.leases.isEmpty { return text + "\nNo leases.\n" }

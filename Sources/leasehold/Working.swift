@@ -28,7 +28,8 @@ func working<Result: Sendable>(
             do throws(LeaseFailure) { return try result.get() } catch { throw Problem(error) }
         }
         waitMilliseconds = 250
-        line.show("leasehold: \(note.text ?? "waiting for the sanlock daemon and the lease storage")")
+        let (text, time) = note.text ?? ("waiting for the sanlock daemon and the lease storage", "")
+        line.show("leasehold: \(text)", end: time)
         if patience.isOver() {
             line.clear()
             throw Problem(LeaseFailure.daemonSilent)
@@ -70,11 +71,11 @@ private final class LastProgress: Sendable {
         last.withLock { $0 = (progress, Clock.monotonicSeconds()) }
     }
 
-    var text: String? {
+    var text: (what: String, time: String)? {
         guard let (progress, atSeconds) = last.withLock({ $0 }) else { return nil }
-        guard let most = progress.secondsAtMost else { return progress.text }
+        guard let most = progress.secondsAtMost else { return (progress.text, "") }
         let left = max(0, most - (Clock.monotonicSeconds() - atSeconds))
-        return "\(progress.text): at most \(Int(left.rounded(.up))) s"
+        return (progress.text, ": at most \(Int(left.rounded(.up))) s")
     }
 }
 

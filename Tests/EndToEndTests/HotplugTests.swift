@@ -99,8 +99,12 @@ import Testing
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
             let version = try guest.version()
             #expect(try there.attempt(guest.disk, ["--shared-disk", guest.disk]).status == .exit(75))
+            let ownRecord = ["\(try leaseName(guest.disk)).json"]
+            try eventually(within: 5) { try here.records(of: guest.disk) == ownRecord }
             try guest.leasehold("attach-disk", guest.disk, "--shared").expecting(.exit(0))
             #expect(try guest.disks() == [guest.disk: "shared"])
+            let sharedRecord = ["\(try leaseName(guest.disk)).1-\(guest.running.pid).json"]
+            try eventually(within: 5) { try here.records(of: guest.disk) == sharedRecord }
             let other = try there.start(["--no-auto-disks", "--shared-disk", guest.disk], named: "other")
             let refused = try guest.leasehold("attach-disk", guest.disk)
             #expect(refused.status == .exit(75), "\(refused)")
@@ -109,11 +113,13 @@ import Testing
             try eventually(within: 10) { try guest.leasehold("attach-disk", guest.disk).succeeded }
             #expect(try guest.disks() == [guest.disk: "exclusive"])
             #expect(try guest.version() > version)
+            try eventually(within: 5) { try here.records(of: guest.disk) == ownRecord }
             #expect(try there.attempt(guest.disk).status == .exit(75))
             // Nothing of it is taken for a loss.
             pause(milliseconds: 4500)
             try guest.waitUntilWriting()
             #expect(try guest.leasehold("kill").succeeded)
+            #expect(try here.records(of: guest.disk) == [])
         }
     }
 
@@ -268,6 +274,10 @@ import Testing
             #expect(try interrupted.wait(timeout: 10) == .exit(130))
             #expect(try there.attempt(new).status == .exit(0))
             #expect(try there.attempt(old).status == .exit(75))
+            let same = Program(
+                try Products.cli(), ["change-disk", "guest", old, old, "--", "true"], environment: here.environment)
+            expectOneLine(try same.run(), code: 64, naming: ["the same", old])
+            #expect(try there.attempt(old).status == .exit(75))
             // With the same caller, and an end that is none.
             try change("exit 0").run(timeout: 20).expecting(.exit(0))
             #expect(try there.attempt(old).status == .exit(0))
@@ -287,9 +297,15 @@ import Testing
             try guest.leasehold("detach-lease", lease).expecting(.exit(0))
             #expect(try there.attempt(disk).status == .exit(0))
             expectOneLine(try guest.leasehold("detach-lease", lease), code: 66, naming: ["no lease"])
-            expectOneLine(try guest.leasehold("attach-lease", "nonsense"), code: 66, naming: ["nonsense", "LOCKSPACE"])
-            expectOneLine(
-                try guest.leasehold("attach-lease", "\(lease):7"), code: 66, naming: ["where only SH"])
+            for verb in ["attach-lease", "detach-lease"] {
+                expectOneLine(try guest.leasehold(verb, "nonsense"), code: 64, naming: ["nonsense", "LOCKSPACE"])
+                expectOneLine(try guest.leasehold(verb, "\(lease):7"), code: 64, naming: ["where only SH"])
+            }
+            let missing = "\(TwoHosts.lockspace):none:\(here.scratch.file("none")):0"
+            let answer = try ControlConnection("\(here.runDirectory)/guests/guest/control").ask(
+                "Acquire", ["leases": [.string(missing)]])
+            #expect(answer["error"] == "io.leasehold.Supervisor.InvalidResource")
+            #expect(answer["parameters"]?["resource"]?.string == missing, "\(answer)")
             // sanlock itself would let one of two that share it on a host have it alone.
             let shared = try hosts.leaseText(disk, shared: true)
             let sharer = try here.start(["--no-auto-disks", "--lease", shared], named: "sharer")

@@ -43,15 +43,21 @@ import Testing
                 let other = lease.setting("version", .integer(Int64(wrong)))
                 try refuse(ticket.setting("leases", [other]).description, code: 75, stage.disk)
             }
+            let elsewhere = lease.setting("disk", "/other")
+            try refuse(ticket.setting("leases", [elsewhere]).description, code: 66, stage.disk, "another disk, /other")
             try refuse(ticket.setting("leases", [lease.setting("version", -1)]).description, code: 64, "version")
             try refuse(ticket.setting("leases", [lease.setting("version", 0)]).description, code: 66, "version")
             for missing in ["/nonexistent", stage.scratch.path] {
                 let refused = try there.leasehold("migrate", "in", there.name, "--state", missing)
                 expectOneLine(refused, code: 64, naming: ["--state", missing])
             }
-            // None of this has cost anything.
+            // None of this has cost anything. The ticket may come through a pipe.
             let path = try stage.scratch.write(ticket.description, to: "ticket")
-            try there.leasehold("migrate", "in", there.name, "--state", path).expecting(.exit(0))
+            let words = try there.cli(["migrate", "in", there.name, "--state"])
+            let script = "cat '\(path)' | \"$@\" /dev/stdin"
+            var piped = Program("/bin/sh", ["-c", script, "sh", words.path] + words.arguments)
+            piped.environment = words.environment
+            try piped.run(timeout: 30).expecting(.exit(0))
             #expect(try there.version() == version + 1)
             stage.expectWriting()
             let again = try there.leasehold("migrate", "in", there.name, "--state", path)

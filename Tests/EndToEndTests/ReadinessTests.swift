@@ -94,6 +94,26 @@ import Testing
         }
     }
 
+    /// Also where the command line can't be read as a whole.
+    @Test(arguments: [
+        ["--ready-fd", "3", "--bad", "--", "true"], ["--wait", "5x", "--ready-fd=3", "--", "true"],
+        ["--ready-fd", "3", "--disk"], ["--ready-fd", "3", "true"], ["--ready-fd", "3"],
+        ["--log-level", "loud", "--uuid", "z", "--ready-fd", "3", "--", "true"],
+    ])
+    func readyDescriptorTellsOfUnreadableOptions(options: [String]) throws {
+        for program in [Program(try Products.supervisor(), options), Program(try Products.cli(), ["run"] + options)] {
+            let pipe = try pipeEnds()
+            var program = program
+            program.passing = [3: pipe.writeEnd]
+            let outcome = try program.run()
+            close(pipe.writeEnd)
+            let line = try JSONValue(parsing: try readToEnd(pipe.readEnd))
+            close(pipe.readEnd)
+            #expect(outcome.status == .exit(64))
+            #expect(outcome.errors == "leasehold: \(try #require(line["error"]?.string))\n")
+        }
+    }
+
     @Test func readyDescriptorWithoutAReaderIsNoTrouble() throws {
         let stage = try FrontStage()
         defer { stage.end() }
@@ -130,6 +150,26 @@ import Testing
             kill(pid_t(pid), end)
             #expect(try running.wait(timeout: 10) == (end == SIGTERM ? .exit(0) : .signal(end)))
             #expect(access(child, F_OK) != 0 && access(own, F_OK) != 0)
+        }
+    }
+
+    /// Whoever ends what a killed supervisor has left takes its pid files away too, but for one that is another's by now.
+    @Test func pidFilesOfAKilledSupervisorGoWithWhatItLeft() throws {
+        let hosts = try TwoHosts.shared
+        try withScratch { scratch in
+            let station = try Station(on: hosts.first, of: hosts, scratch)
+            for isOthers in [false, true] {
+                let guest = try station.start([
+                    "--driver", "nop", "--pid-file", scratch.file("child.pid"), "--supervisor-pid-file", "own.pid",
+                ])
+                let files = [scratch.file("child.pid"), scratch.file("own.pid")]
+                try eventually(within: 5) { files.allSatisfy { access($0, F_OK) == 0 } }
+                if isOthers { try scratch.write("1\n", to: "child.pid") }
+                guest.running.signal(SIGKILL)
+                _ = try guest.running.wait(timeout: 5)
+                try station.leasehold("list").expecting(.exit(0))
+                #expect(files.map { access($0, F_OK) == 0 } == [isOthers, false])
+            }
         }
     }
 

@@ -100,6 +100,13 @@ struct Station {
             .filter { $0.contains("\(pid)") }
     }
 
+    /// The names of all records of a disk's holders.
+    func records(of disk: String) throws -> [String] {
+        let name = try leaseName(disk)
+        return try FileManager.default.contentsOfDirectory(atPath: "\(leaseDirectory)/.leasehold")
+            .filter { $0.hasPrefix(name) && $0.hasSuffix(".json") }.sorted()
+    }
+
     /// The holder record of a disk, as a person would read it.
     func record(of disk: String) throws -> JSONValue? {
         let path = "\(leaseDirectory)/.leasehold/\(try leaseName(disk)).json"

@@ -136,6 +136,16 @@ import TestSupport
             let refused = try VarlinkClient.run("as_user", guest.control, ["65534"])
             let methods = ["GetInfo", "GetChild", "GetStatus", "Monitor", "Shutdown", "Kill"]
             for method in methods { #expect(refused[method]?["class"] == "PermissionError", "\(method)") }
+            // To him there aren't none: he may not see them. Where the programs are he may not go.
+            chmod(desk.runDirectory + "/guests", 0o711)
+            let leasehold = desk.scratch.file("leasehold")
+            try FileManager.default.copyItem(atPath: try Products.cli(), toPath: leasehold)
+            for words in [["list"], ["list", "--json"], ["metrics"], ["events"]] {
+                let program = Program(
+                    "/usr/bin/setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", leasehold] + words,
+                    environment: ["LEASEHOLD_RUN_DIR": desk.runDirectory])
+                expectOneLine(try program.run(), code: 77, naming: [desk.runDirectory])
+            }
             // And where the files' modes were opened, the supervisor itself refuses.
             chmod(guest.directory, 0o755)
             chmod(guest.control, 0o777)

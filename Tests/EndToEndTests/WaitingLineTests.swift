@@ -84,6 +84,28 @@ private struct WaitStage {
         }
     }
 
+    /// Ending a guest may take long as well.
+    @Test func whoeverWaitsForAGuestsEndSeesIt() throws {
+        let hosts = try TwoHosts.shared
+        try withScratch { scratch in
+            let station = try Station(on: hosts.first, of: hosts, scratch)
+            let stubborn = ["--driver", "nop", "--stop-timeout", "60s"]
+            let guest = try station.start(stubborn, ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"])
+            let commands = [["wait", "guest"], ["stop", "guest"]]
+            let terminals = try commands.map { words in
+                try Terminal(Program(try Products.cli(), words, environment: station.environment))
+            }
+            defer { for terminal in terminals { terminal.end() } }
+            try terminals[0].expect("leasehold: waiting for the end of guest (1 s)", timeout: 10)
+            try terminals[1].expect("leasehold: stopping guest (1 s)", timeout: 10)
+            try station.leasehold("kill", "guest").expecting(.exit(0))
+            for terminal in terminals {
+                try terminal.expect("\(WaitStage.erasing)guest died of signal 9", timeout: 10)
+            }
+            _ = try guest.running.wait(timeout: 5)
+        }
+    }
+
     @Test func itMakesRoomForTheLastLineWhereTheStartFails() throws {
         try whileHeld { _, _, disk, station in
             let stage = try WaitStage(station, wait: "1500ms", disk: disk)

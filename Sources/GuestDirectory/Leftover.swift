@@ -53,7 +53,8 @@ public struct Leftover: Sendable {
         guard let state else { return }
         let pids = [state.status.childPid, state.status.supervisorPid].compactMap { $0 }
         for path in state.pidFiles {
-            guard let content = try? Files.read(path, limit: 32), pids.contains(where: { content == Array("\($0)\n".utf8) })
+            guard let content = try? Files.read(path, limit: 32),
+                pids.contains(where: { content == Array("\($0)\n".utf8) })
             else { continue }
             try? Files.remove(path)
         }

@@ -3,7 +3,9 @@ extension LeaseFailure {
     public static var daemonSilent: LeaseFailure {
         LeaseFailure(
             .daemonUnreachable,
-            detail: "the sanlock daemon does not answer; see whether it is stopped or its storage hangs (sanlock client status)")
+            detail:
+                "the sanlock daemon does not answer; see whether it is stopped or its storage hangs (sanlock client status)"
+        )
     }
 
     /// Whether somebody waits for a busy lease.

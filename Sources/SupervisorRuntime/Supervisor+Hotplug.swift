@@ -233,7 +233,8 @@ extension Supervisor {
         let requests = changes.leaving
         unsettle(requests)
         let leaving = leases.filter { requests.contains($0.request) }
-        worker.perform { [driver, plan, holder = holder(), guest = keeper.flatMap { ProcessIdentity(runningAs: $0.pid) }] in
+        worker.perform {
+            [driver, plan, holder = holder(), guest = keeper.flatMap { ProcessIdentity(runningAs: $0.pid) }] in
             for disk in requests.compactMap(\.disk) where disk.startsWithBytes(of: "/") {
                 switch guest.flatMap({ OpenFiles.areWritten(disk, below: $0) }) {
                 case false?: continue

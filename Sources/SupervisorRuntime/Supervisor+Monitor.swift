@@ -335,7 +335,9 @@ extension Supervisor {
 
     func disksSettled(_ settling: Settling) {
         guard case .pausing = supervision.state, settling.number == monitor.settlings else { return }
-        if let failure = settling.failure { return failPause("its disk's writes can't be waited for: \(failure.message)") }
+        if let failure = settling.failure {
+            return failPause("its disk's writes can't be waited for: \(failure.message)")
+        }
         // That took its time, in which somebody may have let the guest go on.
         ask(.queryStatus, .confirmed)
     }

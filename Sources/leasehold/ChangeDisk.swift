@@ -29,7 +29,8 @@ struct ChangeDisk: ParsableCommand {
         let directory = try settings.runDirectory()
         let (old, new) = (try DiskArgument(old), try DiskArgument(new))
         guard !old.path.hasSameBytes(as: new.path) else {
-            throw Problem(Problem.usage, "the old and the new image are the same, \(old.path); name the one that is to be written")
+            let same = "the old and the new image are the same, \(old.path)"
+            throw Problem(Problem.usage, "\(same); name the one that is to be written")
         }
         let before = try status(of: try FoundGuest.named(guest, in: directory), named: guest, in: directory)
         guard let lease = before.leases.first(where: { $0.disk?.hasSameBytes(as: old.path) == true }) else {

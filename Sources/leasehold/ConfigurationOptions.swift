@@ -22,7 +22,8 @@ struct ConfigurationOptions: ParsableArguments {
     func allGuests() throws -> RunDirectory {
         let directory = try runDirectory()
         do throws(SystemError) { try directory.checkReadable() } catch {
-            throw Problem(Problem.notPermitted, "\(error.message); run as the user whose guests they are, or set LEASEHOLD_RUN_DIR")
+            let advice = "run as the user whose guests they are, or set LEASEHOLD_RUN_DIR"
+            throw Problem(Problem.notPermitted, "\(error.message); \(advice)")
         }
         return directory
     }

@@ -137,7 +137,9 @@ import Testing
             try file.write(contentsOf: BootSector.sleeper)
             try file.close()
             let uri = "unix:\(here.scratch.file("in"))"
-            func start(on station: Station, _ options: [String], _ more: [String]) throws -> (guest: Guest, monitor: QMP) {
+            func start(on station: Station, _ options: [String], _ more: [String]) throws -> (
+                guest: Guest, monitor: QMP
+            ) {
                 let mark = UUID().uuidString.prefix(4)
                 let (ours, manager) = (here.scratch.file("q\(mark)"), here.scratch.file("m\(mark)"))
                 let command = QEMU.command(

@@ -41,7 +41,9 @@ import Testing
             try guest.leasehold("suspend").expecting(.exit(0))
             try guest.leasehold("kill").expecting(.exit(0))
             var names: [String] = []
-            while let reply = try connection.receive() { names.append(reply["parameters"]?["event"]?["event"]?.string ?? "?") }
+            while let reply = try connection.receive() {
+                names.append(reply["parameters"]?["event"]?["event"]?.string ?? "?")
+            }
             #expect(names == ["paused", "exited", "released"])
         }
     }

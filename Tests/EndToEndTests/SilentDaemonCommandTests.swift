@@ -5,7 +5,8 @@ import Testing
 /// A sanlock daemon that takes connections and answers nothing: libsanlock would wait for it for good.
 @Suite struct SilentDaemonCommandTests {
     private static let commands = [
-        ["lockspace", "status"], ["lockspace", "join"], ["lockspace", "leave"], ["lease", "list"], ["lease", "show", "DISK"],
+        ["lockspace", "status"], ["lockspace", "join"], ["lockspace", "leave"], ["lease", "list"],
+        ["lease", "show", "DISK"],
         ["lease", "cleanup"], ["lease", "cleanup", "--dry-run"], ["lease", "grow", "DISK"],
         ["lease", "repair", "DISK", "--i-know-nobody-uses-it"], ["request", "DISK"],
     ]

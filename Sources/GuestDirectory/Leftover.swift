@@ -48,14 +48,12 @@ public struct Leftover: Sendable {
         paths.remove()
     }
 
-    // One that has another pid in it by now is somebody else's.
+    // One that has another pid in it by now is somebody else's; and so is one of another user, whatever is written down.
     private func removePidFiles() {
-        guard let state else { return }
-        let pids = [state.status.childPid, state.status.supervisorPid].compactMap { $0 }
-        for path in state.pidFiles {
-            guard let content = try? Files.read(path, limit: 32),
-                pids.contains(where: { content == Array("\($0)\n".utf8) })
-            else { continue }
+        guard let state, let user = (try? Files.kind(of: paths.state))??.user else { return }
+        let pids = [state.status.childPid, state.status.supervisorPid].compactMap { $0.map { Array("\($0)\n".utf8) } }
+        for path in state.pidFiles where (try? Files.kind(of: path))??.user == user {
+            guard let content = try? Files.read(path, limit: 32), pids.contains(content) else { continue }
             try? Files.remove(path)
         }
     }

@@ -15,8 +15,6 @@ public struct Readiness: OptionSet, Sendable {
     public static let writable = Readiness(rawValue: EPOLLOUT.rawValue)
     /// The other side is gone, or the descriptor failed. Always watched for.
     public static let hungUp = Readiness(rawValue: EPOLLHUP.rawValue | EPOLLERR.rawValue | EPOLLRDHUP.rawValue)
-    /// The same, but for one that sends no more and may still read.
-    public static let gone = Readiness(rawValue: EPOLLHUP.rawValue | EPOLLERR.rawValue)
 }
 
 /// Waits for many descriptors at once. A registration is named by an identity of the caller's choice that is never used
@@ -35,17 +33,12 @@ public struct Poller: ~Copyable {
 
     /// Starts to watch a descriptor.
     public borrowing func add(_ number: Int32, for interest: Readiness, identity: UInt64) throws(SystemError) {
-        try control(EPOLL_CTL_ADD, number, interest.rawValue | EPOLLRDHUP.rawValue, identity)
+        try control(EPOLL_CTL_ADD, number, interest, identity)
     }
 
     /// Watches the descriptor for something else from now on.
-    ///
-    /// - Parameter untilItSendsNoMore: whether it is told that the other side sends no more. It would be told again and again.
-    public borrowing func change(
-        _ number: Int32, to interest: Readiness, identity: UInt64, untilItSendsNoMore: Bool = true
-    ) throws(SystemError) {
-        let end = untilItSendsNoMore ? EPOLLRDHUP.rawValue : 0
-        try control(EPOLL_CTL_MOD, number, interest.rawValue | end, identity)
+    public borrowing func change(_ number: Int32, to interest: Readiness, identity: UInt64) throws(SystemError) {
+        try control(EPOLL_CTL_MOD, number, interest, identity)
     }
 
     /// Stops watching. To be called before the descriptor is closed: a copy elsewhere would keep it registered.
@@ -67,9 +60,9 @@ public struct Poller: ~Copyable {
     }
 
     private borrowing func control(
-        _ operation: Int32, _ number: Int32, _ events: UInt32, _ identity: UInt64
+        _ operation: Int32, _ number: Int32, _ interest: Readiness, _ identity: UInt64
     ) throws(SystemError) {
-        var event = epoll_event(events: events, data: epoll_data_t(u64: identity))
+        var event = epoll_event(events: interest.rawValue | EPOLLRDHUP.rawValue, data: epoll_data_t(u64: identity))
         try checked("epoll_ctl") { epoll_ctl(descriptor.number, operation, number, &event) }
     }
 }

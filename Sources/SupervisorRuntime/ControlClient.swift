@@ -15,8 +15,6 @@ final class ControlClient {
     var owed = 0
     /// Calls that came meanwhile, in their order.
     var held: [Result<CallMessage, CallError>] = []
-    /// Whether it sends no more. It may be waiting for its answers.
-    var hasSaidAll = false
     private var waiting: [UInt8] = []
     private var sent = 0
 
@@ -29,12 +27,6 @@ final class ControlClient {
     var isFull: Bool { held.count >= ControlClient.mostHeldCalls }
 
     private static let mostHeldCalls = 64
-
-    /// Whether it has anything to wait for.
-    var isExpecting: Bool { owed > 0 || !held.isEmpty || isBehind }
-
-    /// Whether more is to be read from it.
-    var isRead: Bool { !hasSaidAll && !isFull }
 
     /// Whether something waits to be sent.
     var isBehind: Bool { sent < waiting.count }

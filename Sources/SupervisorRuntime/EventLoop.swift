@@ -20,10 +20,8 @@ struct EventLoop<Source, Timer: Hashable>: ~Copyable {
     }
 
     /// Watches a descriptor for something else.
-    mutating func change(
-        _ number: Int32, to interest: Readiness, identity: UInt64, untilItSendsNoMore: Bool = true
-    ) {
-        try? poller.change(number, to: interest, identity: identity, untilItSendsNoMore: untilItSendsNoMore)
+    mutating func change(_ number: Int32, to interest: Readiness, identity: UInt64) {
+        try? poller.change(number, to: interest, identity: identity)
     }
 
     /// Stops watching; to be called before the descriptor is closed.

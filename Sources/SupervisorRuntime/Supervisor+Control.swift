@@ -46,13 +46,13 @@ extension Supervisor {
     func serve(_ client: ControlClient, _ seen: Readiness) {
         guard clients[client.identity] != nil else { return }
         if seen.contains(.writable), !client.flush() { return drop(client) }
-        if client.isRead, !seen.isDisjoint(with: [.readable, .hungUp]) {
-            client.hasSaidAll = !client.receive()
+        var isThere = seen.isDisjoint(with: .hungUp)
+        if !client.isFull, !seen.isDisjoint(with: [.readable, .hungUp]) {
+            isThere = client.receive()
             takeCalls(of: client)
         }
-        // What one that is gone has said before is still done.
-        if !seen.isDisjoint(with: .gone), !client.isRead { return drop(client) }
-        letGoOrWatch(client)
+        // Also one that only sends no more: whoever is gone at the far end of a forwarded socket looks like that.
+        if isThere { watch(client) } else { drop(client) }
     }
 
     /// Answers what was held back while something else was to be answered first.
@@ -62,7 +62,7 @@ extension Supervisor {
                 answer(client.held.removeFirst(), to: client)
             }
             takeCalls(of: client)
-            letGoOrWatch(client)
+            watch(client)
         }
     }
 
@@ -105,7 +105,7 @@ extension Supervisor {
         send(reply, to: client)
         client.owed = max(0, client.owed - 1)
         // Not here: what the answer is the end of may not be over yet.
-        if client.owed == 0, !client.held.isEmpty || client.hasSaidAll { loop.start(.heldCalls, seconds: 0) }
+        if client.owed == 0, !client.held.isEmpty { loop.start(.heldCalls, seconds: 0) }
     }
 
     // Nil: the answer comes when what was asked for is done.
@@ -140,15 +140,10 @@ extension Supervisor {
     }
 
     private func watch(_ client: ControlClient) {
-        var interest: Readiness = client.isRead ? .readable : []
-        if client.isBehind { interest.insert(.writable) }
-        loop.change(
-            client.descriptor.number, to: interest, identity: client.identity, untilItSendsNoMore: client.isRead)
-    }
-
-    private func letGoOrWatch(_ client: ControlClient) {
         guard clients[client.identity] != nil else { return }
-        if client.hasSaidAll, !client.isExpecting { drop(client) } else { watch(client) }
+        var interest: Readiness = client.isFull ? [] : .readable
+        if client.isBehind { interest.insert(.writable) }
+        loop.change(client.descriptor.number, to: interest, identity: client.identity)
     }
 
     private func drop(_ client: ControlClient) {

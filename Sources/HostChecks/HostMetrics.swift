@@ -114,7 +114,7 @@ public struct HostMetrics: Sendable {
 
 extension HostMetrics {
     /// All of it.
-    public var text: String {
+    public var all: OpenMetrics {
         var metrics = OpenMetrics()
         metrics.add(
             "leasehold_build_info", .gauge, help: "The version of Leasehold.", [([("version", version)], 1)])
@@ -122,7 +122,7 @@ extension HostMetrics {
         addGuests(to: &metrics)
         addLeases(to: &metrics)
         addLockspaces(to: &metrics)
-        return metrics.text
+        return metrics
     }
 
     private func one(_ value: Bool?) -> [(labels: [OpenMetrics.Label], value: Double)] {

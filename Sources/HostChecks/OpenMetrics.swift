@@ -1,3 +1,5 @@
+import ControlProtocol
+
 /// Metrics as text: OpenMetrics 1.0, in that part of it that Prometheus' older text format reads too, as node_exporter does.
 ///
 /// So there are gauges and counters only: what OpenMetrics has beyond them (info, stateset) the older format refuses.
@@ -14,6 +16,7 @@ public struct OpenMetrics: Sendable {
     public typealias Label = (name: String, value: String)
 
     private var body = ""
+    private var families: [JSON] = []
 
     /// Nothing yet.
     public init() {}
@@ -31,13 +34,37 @@ public struct OpenMetrics: Sendable {
         body += "# HELP \(name) \(OpenMetrics.escaped(help))\n# TYPE \(name) \(kind.rawValue)\n"
         if let unit { body += "# UNIT \(name) \(unit)\n" }
         var seen: Set<[UInt8]> = []
+        var values: [JSON] = []
         for sample in samples {
             let labels = sample.labels.map { "\($0.name)=\"\(OpenMetrics.escaped($0.value))\"" }.joined(separator: ",")
             // By bytes: two texts that only look the same are two.
             guard seen.insert(Array(labels.utf8)).inserted else { continue }
             let suffix = kind == .counter ? "_total" : ""
             body += "\(name)\(suffix)\(labels.isEmpty ? "" : "{\(labels)}") \(OpenMetrics.text(of: sample.value))\n"
+            values.append(OpenMetrics.json(of: sample))
         }
+        var family = JSON.Object()
+        family["name"] = .string(name)
+        family["type"] = .string(kind.rawValue)
+        family["unit"] = unit.map(JSON.string)
+        family["help"] = .string(help)
+        family["samples"] = .array(values)
+        families.append(.object(family))
+    }
+
+    /// The same as an array of families: `name`, `type`, `unit`, `help`, and `samples` with `labels` and `value`, which is null where
+    /// it is no finite number.
+    public var json: JSON { .array(families) }
+
+    private static func json(of sample: (labels: [Label], value: Double)) -> JSON {
+        var labels = JSON.Object()
+        for label in sample.labels { labels[label.name] = .string(label.value) }
+        var object = JSON.Object()
+        object["labels"] = .object(labels)
+        object["value"] =
+            Int64(exactly: sample.value).map(JSON.integer)
+            ?? (sample.value.isFinite ? .number(sample.value) : .null)
+        return .object(object)
     }
 
     /// All of it, to its end mark.

@@ -16,6 +16,7 @@ struct Metrics: ParsableCommand {
     @Option(help: ArgumentHelp("Put the text there, whole; else it is printed.", valueName: "file"))
     var output: String?
     @OptionGroup var settings: ConfigurationOptions
+    @Flag(help: "Write an array of families with their samples instead.") var json = false
 
     /// How long the guests' supervisors may take to answer, in seconds.
     private static let patienceSeconds = 2.0
@@ -32,8 +33,9 @@ struct Metrics: ParsableCommand {
             version: leaseholdVersion, guests: sights.compactMap(Metrics.guest), exits: exits, leftovers: leftovers)
         metrics.unreadable = sights.count - metrics.guests.count
         metrics.lookAtHost(settings: sanlock)
-        guard let output else { return try show(metrics.text) }
-        do throws(SystemError) { try Files.writeWhole(Array(metrics.text.utf8), to: output) } catch {
+        let text = json ? metrics.all.json.prettyDescription + "\n" : metrics.all.text
+        guard let output else { return try show(text) }
+        do throws(SystemError) { try Files.writeWhole(Array(text.utf8), to: output) } catch {
             throw Problem(Problem.cantCreate, "the metrics can't be written: \(error.message)")
         }
     }

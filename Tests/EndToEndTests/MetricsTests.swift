@@ -61,6 +61,18 @@ private struct ReadMetrics {
             let name = family["name"]?.string ?? ""
             #expect(name.hasPrefix("leasehold_") && (name.hasSuffix("_seconds") == (family["unit"] == "seconds")))
         }
+        // And the same as JSON; the first look at the lockspace may come in between.
+        try eventually(within: 20, every: 200, "the same as JSON") {
+            let json = try #require(try station.leasehold("metrics", "--json").expecting(.exit(0)).json().array)
+            #expect(json.allSatisfy { $0["samples"]?.array?.allSatisfy { $0["value"]?.number != nil } == true })
+            let text = try ReadMetrics(try station.leasehold("metrics").expecting(.exit(0)).outputData).families
+            return [json, text].map { families in
+                families.map { family in
+                    [family["name"], family["type"], family["help"]]
+                        + (family["samples"]?.array ?? []).map { $0["labels"] }
+                }
+            }.allSame
+        }
         return new
     }
 
@@ -226,4 +238,9 @@ private struct Dice: RandomNumberGenerator {
             text.unicodeScalars.append(scalar)
         }
     }
+}
+
+extension Array where Element: Equatable {
+    /// Whether all are equal.
+    fileprivate var allSame: Bool { dropFirst().allSatisfy { $0 == first } }
 }

@@ -48,11 +48,11 @@ public struct Leftover: Sendable {
         paths.remove()
     }
 
-    // One that has another pid in it by now is somebody else's; and so is one of another user, whatever is written down.
+    // One that has another pid in it by now is somebody else's. And what another user has written down may be a trap.
     private func removePidFiles() {
-        guard let state, let user = (try? Files.kind(of: paths.state))??.user else { return }
+        guard let state, (try? Files.kind(of: paths.state))??.user == geteuid() else { return }
         let pids = [state.status.childPid, state.status.supervisorPid].compactMap { $0.map { Array("\($0)\n".utf8) } }
-        for path in state.pidFiles where (try? Files.kind(of: path))??.user == user {
+        for path in state.pidFiles where (try? Files.kind(of: path))??.user == geteuid() {
             guard let content = try? Files.read(path, limit: 32), pids.contains(content) else { continue }
             try? Files.remove(path)
         }

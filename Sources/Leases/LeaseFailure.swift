@@ -48,9 +48,10 @@ public struct LeaseFailure: Error, Equatable, Sendable {
     public var holder: LeaseHolder?
     /// What was tried and why it failed, with the code's symbol and number; without what to do.
     public var detail: String
-    /// Of leases that were to be given back: those that this process still holds. The others it doesn't, though they may not be
-    /// marked free.
+    /// Of leases that were to be given back: those that this process still holds.
     public var kept: [LeaseRequest] = []
+    /// And those that it doesn't, among which is one that may not be marked free.
+    public var adrift: [LeaseRequest] = []
 
     /// States a failure.
     public init(_ outcome: LeaseOutcome, request: LeaseRequest? = nil, holder: LeaseHolder? = nil, detail: String) {

@@ -170,8 +170,8 @@ public final class SanlockDriver: LeaseDriver {
         for some in SanlockDriver.calls(for: requests) {
             do throws(SanlockCode) { try release(some) } catch {
                 failure = failure ?? error
-                // Of any other error the daemon has let go of them all the same.
-                if error.number == -EBUSY { kept += some } else { adrift += some }
+                // Of any other error that the daemon answers with it has let go of them all the same.
+                if SanlockDriver.refusals.contains(error.number) { kept += some } else { adrift += some }
             }
         }
         guard let failure else { return }
@@ -193,6 +193,8 @@ public final class SanlockDriver: LeaseDriver {
     }
 
     private static let busySeconds = 1.0
+    // The daemon was at something else, or wasn't even asked.
+    private static let refusals = [-EBUSY, -EMFILE, -ENFILE, -ENOMEM]
 
     /// Makes a call by pid when no other is under way.
     func inTurn<Result: Sendable>(_ call: () throws(SanlockCode) -> Result) throws(SanlockCode) -> Result {
@@ -218,9 +220,10 @@ extension LeaseFailure {
             ? "they are free when this process has ended"
             : "other hosts may find them held by this one until a guest here has had them and ended"
         self.init(
-            kept.isEmpty ? code.outcome : .other, request: kept.first ?? adrift.first,
+            kept.isEmpty ? code.outcome : .other, request: kept.count + adrift.count == 1 ? (kept + adrift).first : nil,
             detail: "the leases were not all given back (\(code.symbol)); \(effect)")
         self.kept = kept
+        self.adrift = adrift
     }
 }
 

@@ -14,7 +14,11 @@ final class ControlClient {
     /// How many of its calls were taken up and are yet to be answered. Replies have no names: they come in the order of the calls.
     var owed = 0
     /// Calls that came meanwhile, in their order.
-    var held: [Result<CallMessage, CallError>] = []
+    var held: [Result<CallMessage, CallError>] = [] {
+        didSet { if held.isEmpty { heldBytes = 0 } }
+    }
+    /// How long they were, at most.
+    var heldBytes = 0
     private var waiting: [UInt8] = []
     private var sent = 0
 
@@ -24,9 +28,14 @@ final class ControlClient {
     }
 
     /// Whether no more calls are taken in before one is answered.
-    var isFull: Bool { held.count >= ControlClient.mostHeldCalls }
+    var isFull: Bool {
+        held.count + owed >= ControlClient.mostOpenCalls || heldBytes >= Framer.longestCallBytes
+    }
 
-    private static let mostHeldCalls = 64
+    private static let mostOpenCalls = 64
+
+    /// Whether it has asked for something that was not taken up.
+    var hasSaidMore: Bool { !held.isEmpty || framer.hasPartialMessage }
 
     /// Whether something waits to be sent.
     var isBehind: Bool { sent < waiting.count }

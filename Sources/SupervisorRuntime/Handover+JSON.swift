@@ -106,7 +106,8 @@ extension Handover.Leases {
     fileprivate var json: JSON {
         object([
             ("leases", .array(leases.map(\.json))), ("state", .string(state.rawValue)),
-            ("areAdrift", .bool(areAdrift)), ("lossDetail", .string(lossDetail)),
+            ("areAdrift", .bool(areAdrift)), ("isOneUnmarked", .bool(isOneUnmarked)),
+            ("lossDetail", .string(lossDetail)),
             ("lockspaces", .array(lockspaces.map(\.json))), ("sinceSeconds", .number(sinceSeconds)),
             ("isWatchdogOn", .bool(isWatchdogOn)), ("areAskedFor", .bool(areAskedFor)),
         ])
@@ -116,6 +117,7 @@ extension Handover.Leases {
         leases = try fields.leases("leases")
         state = try fields.choice("state", WireLease.State.self)
         areAdrift = try fields.bool("areAdrift")
+        isOneUnmarked = try fields.optionalBool("isOneUnmarked") ?? false
         lossDetail = try fields.string("lossDetail")
         lockspaces = []
         for one in try fields.objects("lockspaces") { lockspaces.append(try LockspaceState(one)) }

@@ -77,6 +77,7 @@ package struct Handover: Sendable, Equatable {
         package var leases: [HeldLease]
         package var state: WireLease.State
         package var areAdrift: Bool
+        package var isOneUnmarked: Bool
         package var lossDetail: String
         package var lockspaces: [LockspaceState]
         /// When they were certainly held, in seconds of the monotonic clock.

@@ -304,7 +304,7 @@ extension Supervisor {
     /// Leaves nothing behind, and tells everybody who waits.
     func end(_ outcome: Outcome, leasesFree: Bool) {
         stopWaiting()
-        let exit = exitRecord(outcome, leasesFree: leasesFree)
+        let exit = exitRecord(outcome, leasesFree: leasesFree && !isOneUnmarked)
         if case .guestEnded = outcome {
             let path = plan.runDirectory.exitRecord(of: plan.name)
             write(exit.json.prettyDescription + "\n", to: path)
@@ -314,11 +314,10 @@ extension Supervisor {
         }
         plan.devices?.leave()
         claim.remove()
-        emit(.released, [.init("leasesFree", leasesFree ? "true" : "false")], isLast: true)
+        emit(.released, [.init("leasesFree", exit.leasesFree ? "true" : "false")], isLast: true)
         endMigration(.error(error(for: .ended)))
         endUpgrade(.error(error(for: .ended)))
-        for client in departures { _ = client.send(Reply.empty.message()) }
-        for client in waiters { _ = client.send(Reply.exit(exit).message()) }
+        answerForTheLastTime(exit)
         flushClients()
         if case .notStarted(let failure) = outcome {
             let text = FailureMessage.text(
@@ -329,6 +328,19 @@ extension Supervisor {
             var object = JSON.Object()
             object["error"] = .string(text)
             tellReadyDescriptor(JSON.object(object).description + "\n")
+        }
+    }
+
+    // What was held back comes up by that, each in its turn.
+    private func answerForTheLastTime(_ exit: WireExit) {
+        answerHeldCalls()
+        while !departures.isEmpty || !waiters.isEmpty {
+            let (departing, waiting) = (departures, waiters)
+            departures = []
+            waiters = []
+            for client in departing { answer(client, .empty) }
+            for client in waiting { answer(client, .exit(exit)) }
+            answerHeldCalls()
         }
     }
 

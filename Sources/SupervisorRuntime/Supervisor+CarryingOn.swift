@@ -81,6 +81,7 @@ extension Supervisor {
         leases = handover.leases
         leaseState = handover.state
         areLeasesAdrift = handover.areAdrift
+        isOneUnmarked = handover.isOneUnmarked
         lossDetail = handover.lossDetail
         lockspaces = handover.lockspaces
         watch.sinceSeconds = handover.sinceSeconds

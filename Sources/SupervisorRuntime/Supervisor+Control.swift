@@ -69,14 +69,21 @@ extension Supervisor {
     private func takeCalls(of client: ControlClient) {
         do throws(FramerError) {
             while clients[client.identity] != nil, !client.isFull, let message = try client.framer.next() {
-                let call = Result { () throws(CallError) in try CallMessage(message: message) }
-                if case .failure(.notACall) = call { return drop(client) }
-                let mayOvertake = client.held.isEmpty && call.endsGuest
-                if client.owed > 0, !mayOvertake { client.held.append(call) } else { answer(call, to: client) }
+                take(message, of: client)
             }
         } catch {
             drop(client)
         }
+    }
+
+    private func take(_ message: [UInt8], of client: ControlClient) {
+        let call = Result { () throws(CallError) in try CallMessage(message: message) }
+        if case .failure(.notACall) = call { return drop(client) }
+        if client.held.isEmpty, client.owed == 0 || call.endsWaiting { return answer(call, to: client) }
+        // It is answered in its turn, and doesn't wait for that.
+        if client.isOwner, call.endsGuest { handle(.killRequested) }
+        client.held.append(call)
+        client.heldBytes += message.count
     }
 
     private func answer(_ call: Result<CallMessage, CallError>, to client: ControlClient) {
@@ -184,13 +191,19 @@ extension Supervisor {
 }
 
 extension Result where Success == CallMessage, Failure == CallError {
-    /// Whether it is one that is not kept waiting by what the guest is asked to do before.
-    fileprivate var endsGuest: Bool {
+    /// Whether it ends whatever the caller waits for, which is answered by that.
+    fileprivate var endsWaiting: Bool {
         guard case .success(let message) = self else { return false }
         switch message.call {
-        case .shutdown, .kill: return true
+        case .shutdown, .kill, .completeMigrateOut(cancel: true), .completeMigrateIn(_, cancel: true): return true
         default: return false
         }
+    }
+
+    /// Whether it kills the guest.
+    fileprivate var endsGuest: Bool {
+        guard case .success(let message) = self else { return false }
+        return message.call == .kill
     }
 }
 

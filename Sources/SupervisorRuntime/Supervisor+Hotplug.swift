@@ -172,13 +172,15 @@ extension Supervisor {
 
     func convertedBack(_ back: [HeldLease]) {
         changes.unsettled = []
+        // Given back or lost meanwhile, nothing of it is the guest's: it takes again what it had.
+        guard leaseState == .held else { return }
         let before = replaceLeases(by: back)
         worker.perform { [driver, holder = holder()] in
             driver.removeRecords(before)
             driver.record(back, holder: holder)
             return .nothing
         }
-        if !leases.isEmpty, leaseState == .held { lookAtLeases(isUrged: false) }
+        if !leases.isEmpty { lookAtLeases(isUrged: false) }
     }
 
     private static func detail(of lease: HeldLease) -> [WireEvent.Detail] {
@@ -255,8 +257,11 @@ extension Supervisor {
                 Supervisor.leaveDevices(of: requests, for: plan)
                 return .someGone(requests, nil)
             } catch {
-                let gone = requests.filter { !error.kept.contains($0) }
-                driver.record(leaving.filter { error.kept.contains($0.request) }, holder: holder)
+                let isKept = { (request: LeaseRequest) in
+                    error.kept.contains { $0.resource.hasName(of: request.resource) }
+                }
+                let gone = requests.filter { !isKept($0) }
+                driver.record(leaving.filter { isKept($0.request) }, holder: holder)
                 Supervisor.leaveDevices(of: gone, for: plan)
                 return .someGone(gone, error)
             }
@@ -275,7 +280,7 @@ extension Supervisor {
         // Nothing was wrong with what was asked for.
         failure?.outcome = .other
         if let failure {
-            if !gone.isEmpty { areLeasesAdrift = true }
+            if !failure.adrift.isEmpty { isOneUnmarked = true }
             note(.error, "\(failure.request?.subject ?? "the leases"): \(failure.detail)")
         }
         writeState()

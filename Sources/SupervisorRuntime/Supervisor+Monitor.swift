@@ -260,6 +260,8 @@ extension Supervisor {
     private func forgetStop() {
         monitor.isStopAnswered = false
         monitor.writtenBytes = nil
+        // What is being waited for was written before.
+        monitor.settlings += 1
         loop.cancel(.evidence)
     }
 

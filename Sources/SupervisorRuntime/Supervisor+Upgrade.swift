@@ -138,6 +138,9 @@ extension Supervisor {
         let isAnswering =
             left > Supervisor.restSeconds - Supervisor.flushSeconds && clients.values.contains(where: \.isBehind)
         guard !isBusy, !isAnswering else { return loop.start(.upgrade, seconds: Supervisor.lookSeconds) }
+        guard upgrade.client?.hasSaidMore != true else {
+            return refuseUpgrade("its caller has asked for more on the same connection; ask for it alone")
+        }
         become(upgrade)
     }
 
@@ -176,7 +179,7 @@ extension Supervisor {
             driver: Handover.Driver(name: driver.name, settings: plan.driverSettings, carried: driver.carried()),
             life: life,
             leases: Handover.Leases(
-                leases: leases, state: leaseState, areAdrift: areLeasesAdrift, lossDetail: lossDetail,
+                leases: leases, state: leaseState, areAdrift: areLeasesAdrift, isOneUnmarked: isOneUnmarked, lossDetail: lossDetail,
                 lockspaces: lockspaces, sinceSeconds: watch.sinceSeconds, isWatchdogOn: isWatchdogOn,
                 areAskedFor: loop.isRunning(.demands)),
             processes: Handover.Processes(child: child, keeperPid: keeper.pid, spared: plan.sparedChildren),

@@ -94,8 +94,10 @@ public final class Supervisor<Driver: LeaseDriver> {
     var orphanPasses = 0
     var leases: [HeldLease] = []
     var leaseState = WireLease.State.held
-    /// Whether some went with a connection that was lost, or couldn't be marked free: nobody can tell when they are.
+    /// Whether they went with a connection that was lost: nobody can tell when they are free.
     var areLeasesAdrift = false
+    /// Whether one that was detached may not be marked free.
+    var isOneUnmarked = false
     /// What was seen of the loss, for people.
     var lossDetail = ""
     let watch = LeaseWatch()

@@ -77,15 +77,15 @@ struct SupervisorOptions {
     static func readyDescriptor(in arguments: [String], among callerDescriptors: [Int32]) -> Int32? {
         let option = "--ready-fd"
         let own = arguments.prefix { $0 != "--" }
+        var last: Int32?
         for (index, argument) in own.enumerated() {
             let value =
                 argument == option
                 ? own.dropFirst(index + 1).first
                 : argument.hasPrefix("\(option)=") ? String(argument.dropFirst(option.count + 1)) : nil
-            guard let number = value.flatMap({ Int32($0) }) else { continue }
-            return number > 2 && callerDescriptors.contains(number) ? number : nil
+            if let number = value.flatMap({ Int32($0) }) { last = number }
         }
-        return nil
+        return last.flatMap { $0 > 2 && callerDescriptors.contains($0) ? $0 : nil }
     }
 
     private static let withValue: Set<String> = [

@@ -113,7 +113,9 @@ struct Wait: ParsableCommand {
         repeat {
             do {
                 let connection = try GuestConnection(found, timeoutSeconds: nil)
-                let status: WireStatus = try connection.call(.monitor, more: true).value("status")
+                try connection.send(.monitor, more: true)
+                guard let first = try line.next(on: connection) else { throw ConnectionError.gone(connection.name) }
+                let status: WireStatus = try first.value("status")
                 uuid = status.uuid
                 while try line.next(on: connection) != nil {}
             } catch let error as ConnectionError where error.isGone {}

@@ -13,9 +13,9 @@ struct LockspaceStatusCommand: ParsableCommand {
 
     func run() throws {
         let settings = try settings.sanlock()
-        sayWhereNoDaemonIs()
         let status = try working { _ throws(LeaseFailure) in
-            try LockspaceAdministration(settings: settings).status()
+            sayWhereNoDaemonIs()
+            return try LockspaceAdministration(settings: settings).status()
         }
         if json { return try show(status.json.prettyDescription + "\n") }
         var facts = [

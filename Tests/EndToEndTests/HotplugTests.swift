@@ -335,6 +335,10 @@ import Testing
             pause(milliseconds: 4500)
             #expect(try guest.status()["state"] == "running")
             try guest.waitUntilWriting()
+            // The others are given back and taken again as ever.
+            try guest.leasehold("suspend", "--release").expecting(.exit(0))
+            try guest.leasehold("resume").expecting(.exit(0))
+            try guest.waitUntilWriting()
             #expect(try guest.leasehold("kill", "--json").expecting(.exit(0)).json()["leasesFree"] == false)
         }
     }

@@ -101,8 +101,9 @@ import Testing
             let daemon = try #require(ProcessIdentity(living: hosts.first.daemon.pid))
             daemon.signal(SIGSTOP)
             defer { daemon.signal(SIGCONT) }
-            let attempts = try [running, standing].map { stage in
-                try hosts.scratch.start(try stage.stage.cli(["attach-disk", "guest", try hosts.disk()]))
+            // A disk more, and its own to be shared.
+            let attempts = try [(standing, [try hosts.disk()]), (running, [running.disk, "--shared"])].map { stage, words in
+                try hosts.scratch.start(try stage.stage.cli(["attach-disk", "guest"] + words))
             }
             try eventually(within: 30, every: 20, "the loss: \(standing.program.errors)") {
                 let status = try standing.status()
@@ -117,9 +118,16 @@ import Testing
             for stage in [running, standing] {
                 #expect(try stage.status()["state"] == "paused")
                 #expect(stage.guest.exists)
-                #expect(try stage.stage.leasehold("kill", "guest").succeeded)
             }
+            // What was asked for nobody is undone: what it takes again is what it had, or nothing.
             daemon.signal(SIGCONT)
+            try eventually(within: 90, every: 100, "the guest's own lease: \(running.program.errors)") {
+                let status = try running.status()
+                return status["leases"]?[0]?["state"] == "held" || running.program.errors.contains("stays stopped")
+            }
+            let lease = try running.status()["leases"]?[0]
+            #expect(lease?["mode"] == "exclusive" && lease?["version"]?.integer != nil, "\(running.program.errors)")
+            for stage in [running, standing] { #expect(try stage.stage.leasehold("kill", "guest").succeeded) }
         }
     }
 

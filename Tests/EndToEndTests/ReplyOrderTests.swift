@@ -57,12 +57,44 @@ import Testing
             let connection = try connect(guest)
             try connection.send(
                 "Acquire", ["disks": [["path": .string(busy), "mode": "exclusive"]], "waitSeconds": 60])
-            try connection.send("Shutdown")
-            try connection.send("Kill")
+            for method in ["GetStatus", "Kill", "Kill"] { try connection.send(method) }
             #expect(try connection.receive()?["error"]?.string?.hasPrefix("io.leasehold.Supervisor.") == true)
+            #expect(try connection.receive()?["parameters"]?["status"]?["name"] == "guest")
             for _ in 0..<2 { #expect(try connection.receive()?["parameters"]?["exit"]?["name"] == "guest") }
             #expect(try connection.receive() == nil)
             try other.stop()
+        }
+    }
+
+    /// A migration is called off on the connection on which its end is waited for.
+    @Test func whatIsWaitedForIsCalledOffOnTheSameConnection() throws {
+        try Station.withTwo { hosts, here, _ in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let connection = try connect(guest)
+            #expect(try connection.ask("PrepareMigrate", ["uri": "x"])["parameters"]?["ticket"] != nil)
+            try connection.send("CompleteMigrateOut")
+            try connection.send("CompleteMigrateOut", ["cancel": true])
+            #expect(try connection.receive()?["error"]?.string?.hasPrefix("io.leasehold.Supervisor.") == true)
+            #expect(try connection.receive()?["parameters"]?["ticket"] != nil)
+            #expect(try guest.status()["state"] == "running")
+            try guest.leasehold("kill").expecting(.exit(0))
+        }
+    }
+
+    /// An upgrade hands nothing over of what else was asked on its connection.
+    @Test func anUpgradeIsAskedForAlone() throws {
+        try Station.withTwo { hosts, here, _ in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let connection = try connect(guest)
+            try connection.send("io.leasehold.Maintenance.Upgrade", ["program": .string(try Products.supervisor())])
+            try connection.send("GetStatus")
+            let refused = try connection.receive()
+            #expect(refused?["error"] == "io.leasehold.Supervisor.Unavailable", "\(String(describing: refused))")
+            #expect(try connection.receive()?["parameters"]?["status"]?["name"] == "guest")
+            let done = try connection.ask(
+                "io.leasehold.Maintenance.Upgrade", ["program": .string(try Products.supervisor())])
+            #expect(done["error"] == nil, "\(done)")
+            try guest.leasehold("kill").expecting(.exit(0))
         }
     }
 

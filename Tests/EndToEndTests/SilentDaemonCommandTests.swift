@@ -19,15 +19,14 @@ import Testing
             let daemon = try #require(ProcessIdentity(living: hosts.first.daemon.pid))
             daemon.signal(SIGSTOP)
             defer { daemon.signal(SIGCONT) }
-            let runs = try Self.commands.map { words in
+            // A few at a time: more don't find a place in the queue of its socket, and wait for that.
+            sideBySide(Self.commands, width: 3) { words in
                 let words = words.map { $0 == "DISK" ? disk : $0 }
-                let program = Program(try Products.cli(), words, environment: station.environment)
-                return (words, try hosts.scratch.start(program))
-            }
-            for (words, run) in runs {
-                let outcome = try run.finish(timeout: 20)
-                #expect(outcome.status == .exit(69), "\(words): \(outcome)")
-                expectOneLine(outcome, code: 69, naming: ["sanlock daemon does not answer"])
+                let program = Program(
+                    (try? Products.cli()) ?? "", words, environment: station.environment)
+                let outcome = try? program.run(timeout: 20)
+                #expect(outcome?.status == .exit(69), "\(words): \(outcome.map { "\($0)" } ?? "still runs")")
+                #expect(outcome?.errors.contains("sanlock daemon does not answer") == true, "\(words)")
             }
         }
     }

@@ -96,8 +96,8 @@ private struct WaitStage {
                 try Terminal(Program(try Products.cli(), words, environment: station.environment))
             }
             defer { for terminal in terminals { terminal.end() } }
-            try terminals[0].expect("leasehold: waiting for the end of guest (1 s)", timeout: 10)
-            try terminals[1].expect("leasehold: stopping guest (1 s)", timeout: 10)
+            try terminals[0].expect("leasehold: waiting for the end of guest (", timeout: 10)
+            try terminals[1].expect("leasehold: stopping guest (", timeout: 10)
             try station.leasehold("kill", "guest").expecting(.exit(0))
             for terminal in terminals {
                 try terminal.expect("\(WaitStage.erasing)guest died of signal 9", timeout: 10)

@@ -17,7 +17,8 @@ import Testing
             .leasesLost(endSeconds: 0), .leasesLost(endSeconds: 30), .guestPaused, .pauseFailed, .guestWentOn,
             .monitorLost, .leasesRefused(LeaseFailure(.wrongVersion, detail: ""), nowSeconds: 1), .leasesReachable,
             .guestStoodStill, .orderAbandoned, .moreTaken, .moreRefused(.notStill, nowSeconds: 1),
-            .someReleased(areAnyLeft: true, problem: nil), .leaseRequested,
+            .someReleased(areAnyLeft: true, problem: nil), .someReleased(areAnyLeft: true, problem: .notStill),
+            .leaseRequested,
         ] + Timer.allCases.map(Event.timerFired) + orders.map(Event.ordered)
 
     static let orders: [Order] = [

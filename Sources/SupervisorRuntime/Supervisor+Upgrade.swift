@@ -179,7 +179,8 @@ extension Supervisor {
             driver: Handover.Driver(name: driver.name, settings: plan.driverSettings, carried: driver.carried()),
             life: life,
             leases: Handover.Leases(
-                leases: leases, state: leaseState, areAdrift: areLeasesAdrift, isOneUnmarked: isOneUnmarked, lossDetail: lossDetail,
+                leases: leases, state: leaseState, areAdrift: areLeasesAdrift, isOneUnmarked: isOneUnmarked,
+                lossDetail: lossDetail,
                 lockspaces: lockspaces, sinceSeconds: watch.sinceSeconds, isWatchdogOn: isWatchdogOn,
                 areAskedFor: loop.isRunning(.demands)),
             processes: Handover.Processes(child: child, keeperPid: keeper.pid, spared: plan.sparedChildren),

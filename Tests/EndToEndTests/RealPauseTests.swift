@@ -102,7 +102,8 @@ import Testing
             daemon.signal(SIGSTOP)
             defer { daemon.signal(SIGCONT) }
             // A disk more, and its own to be shared.
-            let attempts = try [(standing, [try hosts.disk()]), (running, [running.disk, "--shared"])].map { stage, words in
+            let attaching = [(standing, [try hosts.disk()]), (running, [running.disk, "--shared"])]
+            let attempts = try attaching.map { stage, words in
                 try hosts.scratch.start(try stage.stage.cli(["attach-disk", "guest"] + words))
             }
             try eventually(within: 30, every: 20, "the loss: \(standing.program.errors)") {

@@ -79,11 +79,22 @@ extension Supervisor {
     private func take(_ message: [UInt8], of client: ControlClient) {
         let call = Result { () throws(CallError) in try CallMessage(message: message) }
         if case .failure(.notACall) = call { return drop(client) }
-        if client.held.isEmpty, client.owed == 0 || call.endsWaiting { return answer(call, to: client) }
+        if client.held.isEmpty, client.owed == 0 || endsWaiting(call, of: client) { return answer(call, to: client) }
         // It is answered in its turn, and doesn't wait for that.
         if client.isOwner, call.endsGuest { handle(.killRequested) }
         client.held.append(call)
         client.heldBytes += message.count
+    }
+
+    // Whether it ends what its caller waits for, which is answered by that: a guest, or the migration whose end it is.
+    private func endsWaiting(_ call: Result<CallMessage, CallError>, of client: ControlClient) -> Bool {
+        guard case .success(let message) = call else { return false }
+        switch (message.call, pendingOrder?.order) {
+        case (.shutdown, _), (.kill, _): return true
+        case (.completeMigrateOut(cancel: true), .leave?), (.completeMigrateIn(_, cancel: true), .arrive?):
+            return pendingOrder?.client === client
+        default: return false
+        }
     }
 
     private func answer(_ call: Result<CallMessage, CallError>, to client: ControlClient) {
@@ -191,15 +202,6 @@ extension Supervisor {
 }
 
 extension Result where Success == CallMessage, Failure == CallError {
-    /// Whether it ends whatever the caller waits for, which is answered by that.
-    fileprivate var endsWaiting: Bool {
-        guard case .success(let message) = self else { return false }
-        switch message.call {
-        case .shutdown, .kill, .completeMigrateOut(cancel: true), .completeMigrateIn(_, cancel: true): return true
-        default: return false
-        }
-    }
-
     /// Whether it kills the guest.
     fileprivate var endsGuest: Bool {
         guard case .success(let message) = self else { return false }

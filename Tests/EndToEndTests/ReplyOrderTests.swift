@@ -77,6 +77,11 @@ import Testing
             #expect(try connection.receive()?["error"]?.string?.hasPrefix("io.leasehold.Supervisor.") == true)
             #expect(try connection.receive()?["parameters"]?["ticket"] != nil)
             #expect(try guest.status()["state"] == "running")
+            // Nothing else is overtaken by that.
+            try connection.send("Suspend")
+            try connection.send("CompleteMigrateOut", ["cancel": true])
+            #expect(try connection.receive() == ["parameters": [:]])
+            #expect(try connection.receive()?["error"] == "io.leasehold.Supervisor.WrongState")
             try guest.leasehold("kill").expecting(.exit(0))
         }
     }

@@ -226,6 +226,11 @@ public final class LeaseCleanup: Sendable {
     }
 
     private func count(_ request: LeaseRequest, _ refusal: Refusal) {
+        var state: LeaseEntry.State?
+        if case .code(let code) = refusal, code.outcome == .leaseFileUnusable {
+            // By now: another clean-up may have been at it just then.
+            state = directory.entry(request.resource.name, disk: nil, [:]).state
+        }
         report.withLock { report in
             guard case .code(let code) = refusal else {
                 report.inUse += 1
@@ -235,7 +240,8 @@ public final class LeaseCleanup: Sendable {
             case .heldElsewhere, .heldWithoutRecord, .deadNotExpired, .beingReleased, .orphaned: report.inUse += 1
             // Somebody else's clean-up was faster.
             case .leaseFileMissing: break
-            case .leaseFileUnusable: report.damaged += 1
+            case .leaseFileUnusable where state == .damaged || state == .unformatted: report.damaged += 1
+            case .leaseFileUnusable: if state != .missing { report.inUse += 1 }
             default: report.failures.append((request.resource.path, code.explanation))
             }
         }

@@ -125,6 +125,18 @@ public struct LeaseDirectory: Sendable {
 
     func entry(_ name: String, disk: String?, _ hosts: [UInt64: WatchedHost]) -> LeaseEntry {
         let path = "\(settings.leaseDirectory)/\(name)"
+        func inode() -> UInt64? { (try? Files.kind(of: path))??.inode }
+        while true {
+            let before = inode()
+            let entry = entry(name, at: path, disk: disk, hosts)
+            // A clean-up takes the leader out of a file that it has removed; it may have been opened before.
+            guard entry.state == .damaged || entry.state == .unformatted, inode() != before else { return entry }
+        }
+    }
+
+    private func entry(
+        _ name: String, at path: String, disk: String?, _ hosts: [UInt64: WatchedHost]
+    ) -> LeaseEntry {
         var entry = LeaseEntry(name: name, path: path, disk: disk, state: .damaged)
         do throws(SystemError) {
             guard try Files.kind(of: path) != nil else {

@@ -317,18 +317,8 @@ extension Supervisor {
             }
             return Settling(number: number, failure: nil)
         }
-        if monitor.settler == nil { startSettler() }
+        if monitor.settler == nil { monitor.settler = startThread(as: .settler, to: "wait for the guest's writes on") }
         if let settler = monitor.settler { settler.perform(settle) } else { worker.perform { .settled(settle()) } }
-    }
-
-    private func startSettler() {
-        do throws(SystemError) {
-            let thread = try WorkerThread<Settling>()
-            _ = try loop.watch(thread.wakeup.descriptor.number, for: .readable, as: .settler)
-            monitor.settler = thread
-        } catch {
-            note(.warning, "there is no thread to wait for the guest's writes on: \(error.message)")
-        }
     }
 
     func takeSettlings() {

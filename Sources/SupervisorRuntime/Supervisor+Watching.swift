@@ -30,13 +30,18 @@ extension Supervisor {
         guard !leases.isEmpty, leaseState == .held, !watch.hasBegun else { return }
         watch.hasBegun = true
         if watch.sinceSeconds == 0 { watch.sinceSeconds = Clock.monotonicSeconds() }
+        watch.thread = startThread(as: .watcher, to: "watch the leases on")
+    }
+
+    /// A thread beside the worker. Nil where there is none to be had, which is noted: then its jobs are done between the worker's others.
+    func startThread<Result: Sendable>(as source: Source, to purpose: String) -> WorkerThread<Result>? {
         do throws(SystemError) {
-            let thread = try WorkerThread<WatchResult>()
-            _ = try loop.watch(thread.wakeup.descriptor.number, for: .readable, as: .watcher)
-            watch.thread = thread
+            let thread = try WorkerThread<Result>()
+            _ = try loop.watch(thread.wakeup.descriptor.number, for: .readable, as: source)
+            return thread
         } catch {
-            // Then between the worker's other jobs.
-            note(.warning, "there is no thread to watch the leases on: \(error.message)")
+            note(.warning, "there is no thread to \(purpose): \(error.message)")
+            return nil
         }
     }
 

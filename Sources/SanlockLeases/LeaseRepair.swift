@@ -60,7 +60,7 @@ public struct LeaseRepair: Sendable {
         return true
     }
 
-    /// Makes room in a lease for more hosts, by taking it for a moment.
+    /// Makes room in a lease for more hosts, by taking it twice for a moment.
     ///
     /// - Returns: for how many hosts it has room now.
     public func grow(disk: String, progress: (LeaseProgress) -> Void) throws(LeaseFailure) -> Int {
@@ -90,7 +90,7 @@ public struct LeaseRepair: Sendable {
             throw error.connectionFailure
         }
         do throws(SanlockCode) {
-            try SanlockCalls.acquire([request], on: client.number, hosts: UInt32(wanted))
+            try hold(request, on: client, hosts: wanted)
         } catch  where error.outcome == .hostIdTooLarge {
             throw directory.files.hostIdTooLarge(request, error)
         } catch {
@@ -98,9 +98,10 @@ public struct LeaseRepair: Sendable {
                 .holder(of: request)
             throw LeaseFailure(error.outcome, request: request, holder: holder, detail: error.explanation)
         }
-        // The end of the connection gives it back, should this fail.
-        try? SanlockCalls.release([request], on: client.number)
-        // Another host that wrote for us in the same moment may have left the old number.
+        // A host that lost the first ballot writes the lease down for us as it had read it, perhaps only now; the second
+        // ballot has it give up.
+        try? hold(request, on: client, hosts: wanted)
+        // It may have written before that, and a start may have taken what it wrote.
         let now = try directory.entry(ofDisk: disk).hosts ?? hosts
         guard now >= wanted else {
             throw LeaseFailure(
@@ -108,6 +109,13 @@ public struct LeaseRepair: Sendable {
             )
         }
         return now
+    }
+
+    /// Takes a lease and gives it back.
+    private func hold(_ request: LeaseRequest, on client: borrowing Descriptor, hosts: Int) throws(SanlockCode) {
+        try SanlockCalls.acquire([request], on: client.number, hosts: UInt32(hosts))
+        // The end of the connection gives it back, should this fail.
+        try? SanlockCalls.release([request], on: client.number)
     }
 
     private func section(_ request: LeaseRequest) throws(LeaseFailure) -> LeaseSection {

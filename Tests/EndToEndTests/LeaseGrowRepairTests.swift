@@ -112,6 +112,38 @@ import Testing
             }
         }
     }
+
+    /// A host that loses the ballot writes the lease down for the winner, as it was when it read it: a slow one long after
+    /// the winner has looked.
+    @Test func whatASlowHostWritesLeavesNoLeaseThatWasSaidToHaveGrownSmall() throws {
+        try withTwoHosts { hosts in
+            try withScratch { scratch in
+                let small = try Station(on: hosts.first, of: hosts, scratch, settings: ["lease_hosts": "5"])
+                let large = try Station(on: hosts.first, of: hosts, scratch)
+                let slow = try Station(on: hosts.second, of: hosts, scratch)
+                let disks = try (0..<10).map { _ in try hosts.disk() }
+                for disk in disks { try small.start(["--disk", disk], named: "maker").stop() }
+                let slowing = try scratch.start(
+                    Program(
+                        "strace",
+                        [
+                            "-f", "-o", "/dev/null", "-p", "\(slow.daemon.pid)", "-e", "trace=io_submit", "-e",
+                            "inject=io_submit:delay_enter=40000",
+                        ]))
+                try slowing.waitForOutput("attached", in: .errors)
+                for (index, disk) in disks.enumerated() {
+                    let starting = try scratch.start(
+                        try slow.supervised(["--name", "slow", "--disk", disk], Probe.command("sleep", "0.05")))
+                    pause(milliseconds: Double(index) * 15)
+                    let grown = try large.leasehold("lease", "grow", disk)
+                    #expect(grown.succeeded || grown.status == .exit(75) && grown.errors.contains(disk), "\(grown)")
+                    _ = try starting.finish()
+                    guard grown.succeeded else { continue }
+                    #expect(try large.lease(of: disk).json["hosts"] == 250, "after \(index * 15) ms")
+                }
+            }
+        }
+    }
 }
 
 /// `lease repair`: a new lease in the place of one that is damaged.

@@ -23,12 +23,13 @@ struct Events: ParsableCommand {
         let directory = try settings.runDirectory()
         let found = try FoundGuest.named(guest, in: directory)
         var last: Int?
-        try follow(found, after: &last)
         // One that lives was upgraded; one that was killed is gone in a moment.
-        while found.isThere {
+        repeat {
+            do { try follow(found, after: &last) } catch let error as ConnectionError {
+                guard error.isGone, last != nil || found.isThere else { throw error }
+            }
             usleep(5000)
-            do { try follow(found, after: &last) } catch let error as ConnectionError where error.isGone {}
-        }
+        } while found.isThere
     }
 
     // To the connection's end; from the second time on also what came in between.

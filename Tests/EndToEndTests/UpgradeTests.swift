@@ -58,7 +58,7 @@ import Testing
         let more = try hosts.disk()
         let before = try stage.lastSequence()
         try stage.stage.leasehold("attach-disk", "guest", more).expecting(.exit(0))
-        try eventually(within: 5, "the event being told") {
+        try eventually(within: 5, "the event after \(before) being told: \(following) \(following.errors)") {
             try String(contentsOfFile: events, encoding: .utf8).contains("\"sequence\":\(before + 1),")
         }
         for load in loads {
@@ -73,6 +73,23 @@ import Testing
         let lines = try String(contentsOfFile: events, encoding: .utf8).split(separator: "\n")
         let sequences = try lines.compactMap { try JSONValue(parsing: String($0))["sequence"]?.integer }
         #expect(sequences == Array((before + 1)...(before + sequences.count)), "\(sequences)")
+    }
+
+    /// The supervisor closes the connection before anything was asked on it.
+    @Test func whoeverBeginsToFollowDuringAnUpgradeFollows() throws {
+        let stage = try UpgradeStage(try TwoHosts.shared)
+        let before = try stage.descriptors().count
+        let slowly = ["-D", "-o", "/dev/null", "-e", "trace=sendto", "-e", "inject=sendto:delay_enter=2000000:when=1"]
+        let following = try stage.stage.hosts.scratch.start(
+            try stage.stage.cli(["events", "guest"]).prefixed(by: ["strace"] + slowly))
+        try eventually(within: 10, "its connection") { try stage.descriptors().count == before + 1 }
+        try stage.upgrade().expecting(.exit(0))
+        pause(milliseconds: 2500)
+        let disk = try stage.stage.hosts.disk()
+        try stage.stage.leasehold("attach-disk", "guest", disk).expecting(.exit(0))
+        try eventually(within: 5, "the event being told: \(following.errors)") { following.output.contains(disk) }
+        try stage.end()
+        #expect(try following.wait(timeout: 5) == .exit(0))
     }
 
     // MARK: Refused

@@ -61,7 +61,7 @@ import Testing
             let lines = try String(contentsOfFile: trace, encoding: .utf8).split(separator: "\n")
             let asking = lines.filter { $0.contains("/oom_score_adj>, \"-1000") }
             let askers = Set(asking.compactMap { pid_t($0.prefix { $0 != " " }) })
-            let guest = lines.last { $0.contains("execve(") && $0.contains("\"0.5\"") && $0.contains("= 0") }
+            let guest = lines.last { $0.contains("execve(") && $0.contains("[\"sleep\", \"0.5\"]") }
                 .flatMap { pid_t($0.prefix { $0 != " " }) }
             let supervisor = lines.first { $0.contains("execve(") }.flatMap { pid_t($0.prefix { $0 != " " }) }
             #expect(askers.count == 2, "\(asking)")

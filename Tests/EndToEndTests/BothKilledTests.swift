@@ -57,10 +57,10 @@ import Testing
             try stage.supervised(
                 ["--name", "guest", "--disk", stage.disk],
                 prefix + ["sh", "-c", "sh -c '(sleep 30) & exit 0'; exec sleep 30"]))
-        try eventually(within: 5) {
+        try eventually(within: 20) {
             processes(descendingFrom: program.pid).filter { ProcessStatus($0.pid)?.name == "sleep" }.count == 2
         }
-        try eventually(within: 5) {
+        try eventually(within: 20) {
             try stage.leasehold("status", "guest", "--json").json()["state"] == "running"
         }
         let keeper = try #require(try keeperOf(program.pid))
@@ -105,10 +105,10 @@ import Testing
         let waiting = try stage.hosts.scratch.start(
             try stage.supervised(
                 ["--name", "other", "--disk", stage.disk, "--wait", "20s"], try Probe.command("exit", "0")))
-        try eventually(within: 5) { try stage.hosts.first.daemon.clientStatus().clients[waiting.pid] != nil }
+        try eventually(within: 20) { try stage.hosts.first.daemon.clientStatus().clients[waiting.pid] != nil }
         pause(milliseconds: 400)
         guest.killSupervisorAndKeeper()
-        #expect(try waiting.wait(timeout: 5) == .exit(0))
+        #expect(try waiting.wait(timeout: 20) == .exit(0))
         #expect(try guest.record.living().isEmpty)
         try stage.expectNothingLeft()
     }
@@ -124,7 +124,7 @@ import Testing
                     ["--name", index < 2 ? "guest" : "other\(index)", "--disk", stage.disk],
                     try Probe.command("write", stage.disk, "start\(index)")))
         }
-        try eventually(within: 5) {
+        try eventually(within: 20) {
             starts.filter(\.isRunning).count == 1 && starts.contains { $0.output.contains("started") }
         }
         let winner = try #require(starts.first { $0.isRunning })

@@ -103,14 +103,14 @@ extension CleanupTests {
                 // Held up as soon as it has the lease.
                 let running = try hosts.scratch.start(
                     try stage.traced([
-                        "-o", "/dev/null", "-e", "trace=recvfrom", "-e", "inject=recvfrom:delay_exit=600000",
+                        "-o", "/dev/null", "-e", "trace=recvfrom", "-e", "inject=recvfrom:delay_exit=3000000",
                     ]))
                 try eventually(within: 20, every: 5, "the clean-up having the lease") {
                     guard running.isRunning else { throw TestFailure("\(running): \(running.output)\(running.errors)") }
                     return try hosts.first.daemon.clientStatus().resources.contains { $0.remarks.isEmpty }
                 }
                 hosts.first.daemon.kill()
-                let outcome = try running.finish()
+                let outcome = try running.finish(timeout: 60)
                 #expect(outcome.status == .exit(73), "\(outcome)")
                 #expect(try CleanupCounts(outcome) == CleanupCounts(failed: 1))
                 #expect(FileSight(try hosts.leasePath(disk)) == before)

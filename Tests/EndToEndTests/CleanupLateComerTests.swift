@@ -45,7 +45,7 @@ extension CleanupTests {
                 for order in ["leave", "join"] { try stage.first.leasehold("lockspace", order).expecting(.exit(0)) }
                 let other = try hosts.scratch.start(
                     try stage.first.supervised(
-                        ["--name", "other", "--disk", disk], Probe.command("claim", disk, "other", "3")))
+                        ["--name", "other", "--disk", disk], Probe.command("claim", disk, "other", "10")))
                 try Guest(running: other, name: "other", station: stage.first).waitUntilRecorded(disk, within: 10)
                 tracer.signal(SIGTERM)
                 try tracer.wait()

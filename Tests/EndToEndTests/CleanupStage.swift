@@ -87,8 +87,9 @@ struct CleanupStage: Sendable {
     func freeDisks(_ count: Int, uses: Int = 1) throws -> [String] {
         let disks = try (0..<count).map { _ in try hosts.disk() }
         for _ in 0..<uses {
-            try first.supervised(["--name", "user"] + disks.flatMap { ["--disk", $0] }, Probe.command("exit", "0"))
-                .run().expecting(.exit(0))
+            let user = try first.supervised(
+                ["--name", "user"] + disks.flatMap { ["--disk", $0] }, Probe.command("exit", "0"))
+            _ = try despiteSlowStorage { try user.run().expecting(.exit(0)) }
         }
         return disks
     }

@@ -249,6 +249,7 @@ extension StormTally {
                     supervisorNanoseconds: span))
         case .exit(75) where outcome.output.isEmpty:
             refusals.append(Refusal(guest: name, disks: disks, nanoseconds: span, line: outcome.errors))
+        case .exit(69) where outcome.output.isEmpty && TestFailure(outcome.errors).isOfSlowStorage: break
         default:
             failures.append("\(name) on \(disks): \(outcome)")
         }

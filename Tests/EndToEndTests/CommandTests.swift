@@ -13,6 +13,13 @@ import TestSupport
                 try desk.start("a"), try desk.start("a-guest-with-a-long-name", disks: [hosts.disk(), hosts.disk()]),
                 try desk.start("b+c:d@e.f"),
             ]
+            // A lockspace is told a moment after the start.
+            try eventually(within: 10) {
+                try guests.allSatisfy { guest in
+                    let status = try ControlConnection(guest.control).call("GetStatus")["status"]
+                    return status?["leases"] == [] || status?["lockspaces"]?.array?.isEmpty == false
+                }
+            }
             let outcome = try desk.leasehold("list").expecting(.exit(0))
             #expect(outcome.errors == "")
             let lines = outcome.output.split(separator: "\n").map(Array.init)
@@ -206,7 +213,9 @@ import TestSupport
             for round in 0..<30 {
                 let name = "short-\(round)"
                 let running = try desk.scratch.start(try desk.supervised(name, command: ["sleep", "0.03"]))
-                try eventually(within: 10) { access(desk.guestDirectory(name) + "/child.pid", F_OK) == 0 }
+                try eventually(within: 10) {
+                    access(desk.guestDirectory(name) + "/child.pid", F_OK) == 0 || !running.isRunning
+                }
                 pause(milliseconds: Double(round) * 1.5)
                 let outcome = try desk.leasehold(command, name, timeout: 10)
                 // One that is gone whole can't be stopped any more, and can be waited for all the same.

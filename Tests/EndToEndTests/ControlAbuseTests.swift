@@ -61,7 +61,11 @@ import Testing
             var program = try station.supervised(["--name", "guest", "--disk", disk], Probe.command("sleep", "60"))
             program.inheritance.limits = limits
             let guest = Guest(running: try scratch.start(program), name: "guest", station: station)
-            try guest.waitUntilRecorded(disk)
+            // The record comes before the guest, and the last of the supervisor's threads after it.
+            try eventually(within: 30, every: 10, "it runs and is watched") {
+                let status = try guest.status()
+                return status["state"] == "running" && status["lockspaces"]?.array?.isEmpty == false
+            }
             try body(guest)
             try expectWell(guest)
             let child = try #require(try guest.status()["childPid"]?.integer.flatMap { pid_t(exactly: $0) })

@@ -62,7 +62,9 @@ struct ControlDesk {
         leased: Bool = false
     ) throws -> ControlledGuest {
         let program = try supervised(name, options: options, disks: disks, command: command, leased: leased)
-        return try ControlledGuest(name: name, directory: guestDirectory(name), supervisor: scratch.start(program))
+        return try despiteSlowStorage {
+            try ControlledGuest(name: name, directory: guestDirectory(name), supervisor: scratch.start(program))
+        }
     }
 
     /// `guests/NAME` of a guest whose name needs no escapes.

@@ -52,8 +52,10 @@ import Testing
         }
     }
 
+    /// On a pair of its own: the other tests find every disk of theirs well named.
     @Test func disksWithoutAStableNameAreNamed() throws {
-        try withStation { hosts, station in
+        try withTwoHosts { hosts in
+            let station = try Station(on: hosts.first, of: hosts, hosts.scratch)
             let disk = try hosts.disk()
             let link = station.scratch.file("link")
             try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: disk)

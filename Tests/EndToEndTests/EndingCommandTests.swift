@@ -87,9 +87,11 @@ import TestSupport
 
     @Test func stopAsksFirstAndThenKills() throws {
         try ControlDesk.with { desk in
+            let ready = desk.scratch.file("ready")
             let polite = try desk.start(
-                "polite", command: ["sh", "-c", "trap 'sleep 0.3; exit 4' TERM; while :; do sleep 0.05; done"])
-            pause(milliseconds: 200)
+                "polite",
+                command: ["sh", "-c", "trap 'sleep 0.3; exit 4' TERM; : > \(ready); while :; do sleep 0.05; done"])
+            try eventually(within: 10, every: 10) { access(ready, F_OK) == 0 }
             let record = try desk.json("stop", "polite", "--json")
             #expect(record["code"] == 4 && record["reason"] == "stopped")
             #expect(!polite.child.exists)

@@ -17,7 +17,7 @@ import TestSupport
                 desk.supervised("next", options: ["--wait", "60s"], disks: [disk], command: command))
             try eventually(within: 10) { try desk.leasehold("status", "next").output.contains("acquiring") }
             let events = try desk.scratch.start(desk.command("events", "next"))
-            pause(milliseconds: 300)
+            try events.waitUntilItAwaitsAnAnswer()
             #expect(try desk.leasehold("stop", "owner").succeeded)
             try events.waitForOutput("started")
             let child = try desk.leasehold("child-pid", "next").output.trimmingCharacters(in: .newlines)
@@ -43,14 +43,15 @@ import TestSupport
             let disk = try hosts.disk()
             _ = try desk.start("before")
             let events = try desk.scratch.start(desk.command("events"))
-            pause(milliseconds: 500)
+            try events.waitUntilItAwaitsAnAnswer()
             for number in 1...3 {
-                let command = ["sleep", "\(Double(number) * 0.25)"]
+                let command = ["sleep", "\(number)"]
                 let disks = number == 3 ? [disk] : []
                 let guest = try desk.supervised("after-\(number)", disks: disks, command: command)
                 #expect(try guest.run().status == .exit(0))
             }
             #expect(try desk.leasehold("kill", "before").succeeded)
+            try eventually(within: 5) { events.output.contains("\"guest\":\"before\"") }
             pause(milliseconds: 500)
             #expect(events.isRunning)
             events.signal(SIGINT)
@@ -68,12 +69,12 @@ import TestSupport
 
     @Test func oneLineIsEnoughForAReader() throws {
         try ControlDesk.with { desk in
-            let guest = try desk.start("read", command: ["sleep", "1"])
+            let guest = try desk.start("read", command: ["sleep", "4"])
             let script = "set -o pipefail; '\(try Products.cli())' events read | head -1"
             let outcome = try desk.program("bash", ["-c", script]).run(timeout: 10)
             #expect(outcome.status == .exit(0) && outcome.errors == "", "\(outcome)")
             #expect(try Self.parse(outcome.output).count == 1)
-            #expect(try guest.supervisor.wait(timeout: 5) == .exit(0))
+            #expect(try guest.supervisor.wait(timeout: 10) == .exit(0))
         }
     }
 

@@ -22,13 +22,17 @@ enum FaultList {
     static let daemonGone: [Fault] = [
         Fault(
             name: "daemon killed", expectation: .stops(withinSeconds: 1), leastToSpareSeconds: 60,
-            make: { $0.daemon.kill() }),
+            make: { $0.killDaemon() }),
         Fault(
             name: "daemon killed, another started", expectation: .either,
-            make: { try $0.daemon.restart() }),
+            make: {
+                $0.killDaemon()
+                try $0.daemon.restart()
+            }),
         Fault(
             name: "daemon killed, another started that joins", expectation: .stops(withinSeconds: 1),
             make: {
+                $0.killDaemon()
                 try $0.daemon.restart()
                 try $0.hosts.join(1)
             }),

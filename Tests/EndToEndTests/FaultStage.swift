@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import TestSupport
 
 /// A fault and what has to come of it.
@@ -69,6 +70,7 @@ final class FaultStage: Sendable {
     let observer: DiskObserver
     let first: FaultGuest
     let other: OtherGuest
+    private let began = Mutex<UInt64?>(nil)
 
     /// A known hole lasts until the supervisor has read the whole lease again, at each fourth look, and stopped the guest.
     private static let longestHoleSeconds = 10.0
@@ -100,6 +102,12 @@ final class FaultStage: Sendable {
     /// Host 1's daemon.
     var daemon: SanlockDaemon { hosts.first.daemon }
 
+    /// Kills it. The time line begins at its end: it waits for what it has asked of the storage.
+    func killDaemon() {
+        let ended = daemon.kill()
+        began.withLock { $0 = ended }
+    }
+
     /// Makes the fault right after a renewal, so that the time line begins with it, and measures what comes of it.
     func run() throws -> FaultRow {
         var row = FaultRow(fault: fault.name, policy: policy)
@@ -107,8 +115,9 @@ final class FaultStage: Sendable {
         try hosts.waitForRenewal(1)
         // The daemon has to take note of it, too.
         pause(milliseconds: 200)
-        let begun = monotonicNanoseconds()
+        let asked = monotonicNanoseconds()
         try fault.make(self)
+        let begun = began.withLock { $0 } ?? asked
         settle(since: begun)
         let settled = monotonicNanoseconds()
         row.guest = first.condition()

@@ -56,13 +56,14 @@ import Testing
             let disk = "/another"
             let starting = try scratch.start(
                 try twin.supervised(["--name", "twin", "--disk", disk], Probe.command("sleep", "60")))
-            pause(milliseconds: 500)
-            let status = try twin.leasehold("status", "twin", "--json").expecting(.exit(0)).json()
-            #expect(status["state"] == "acquiring" && status["leases"] == [])
+            try eventually(within: 10) {
+                let told = try twin.leasehold("status", "twin", "--json")
+                return try told.succeeded && told.json()["state"] == "acquiring" && told.json()["leases"] == []
+            }
             let sent = monotonicNanoseconds()
             starting.signal(SIGINT)
             let outcome = try starting.finish(timeout: 5)
-            #expect(secondsSince(sent) < 1 && outcome.status == .signal(SIGINT))
+            #expect(secondsSince(sent) < 4 && outcome.status == .signal(SIGINT))
             #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
             #expect(twin.runFiles() == [])
             #expect(!FileManager.default.fileExists(atPath: "\(leases)/\(try leaseName(disk))"))
@@ -83,7 +84,7 @@ import Testing
             daemon.kill()
             expectOneLine(try waiting.finish(timeout: 5), code: 69, naming: ["w"])
             #expect(try holder.running.finish(timeout: 5).status == .exit(74))
-            #expect(secondsSince(killed) < 2)
+            #expect(secondsSince(killed) < 8)
             #expect(station.runFiles() == ["exits/holder.json"])
             // A new daemon knows nothing of them, and the host joins again by itself.
             try daemon.restart()

@@ -80,7 +80,7 @@ import Testing
             let waiting = try here.scratch.start(
                 Program(
                     try Products.cli(), ["attach-disk", "guest", busy, "--wait", "60s"], environment: here.environment))
-            pause(milliseconds: 300)
+            try waiting.waitUntilItAwaitsAnAnswer()
             expectOneLine(try guest.leasehold("suspend"), code: 69, naming: ["under way"])
             waiting.signal(SIGINT)
             _ = try waiting.wait(timeout: 5)
@@ -356,7 +356,7 @@ import Testing
             let status = try guest.status()
             #expect(status["lockspaces"]?[0]?["name"]?.string == TwoHosts.lockspace)
             hosts.first.daemon.kill()
-            #expect(try guest.running.wait(timeout: 1.5) == .exit(74))
+            #expect(try guest.running.wait(timeout: 8) == .exit(74))
         }
     }
 

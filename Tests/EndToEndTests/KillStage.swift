@@ -77,16 +77,6 @@ struct KillStage {
         return try despiteSlowStorage { try program.run().expecting(.exit(0)) }
     }
 
-    /// Some attempts at what sanlock may refuse as the storage of a machine that is busy is slower than its io timeout.
-    private func despiteSlowStorage<Result>(_ body: () throws -> Result) throws -> Result {
-        for _ in 0..<4 {
-            do { return try body() } catch let failure as TestFailure where failure.isOfSlowStorage {
-                print("once more: \(failure)")
-            }
-        }
-        return try body()
-    }
-
     /// What must hold when every guest of the stage has ended: `list` finds nothing alive, and nothing is left of it.
     func expectNothingLeft() throws {
         try takeAgain(name: "last")

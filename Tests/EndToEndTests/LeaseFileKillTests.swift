@@ -75,10 +75,14 @@ import Testing
     }
 
     /// A start that succeeds, with its lease held until it ends.
-    private func expectStart(_ disk: String, _ station: Station, after call: SystemCall) throws {
+    private func expectStart(_ disk: String, _ station: Station, _ hosts: TwoHosts, after call: SystemCall) throws {
         // The killed one's lease is free some milliseconds later.
         try eventually(within: 5, "the killed start's lease being free") {
-            try station.daemon.clientStatus().resources.allSatisfy { !$0.path.hasSuffix(try leaseName(disk)) }
+            for host in [hosts.first, hosts.second] {
+                let resources = try host.daemon.clientStatus().resources
+                guard try resources.allSatisfy({ !$0.path.hasSuffix(try leaseName(disk)) }) else { return false }
+            }
+            return true
         }
         do {
             let guest = try station.start(["--disk", disk], named: "next")
@@ -144,8 +148,8 @@ import Testing
                 let start = try startKilled(step.call, step.disk, station)
                 kills += try wasKilled(start, step.disk, station) ? 1 : 0
                 try expectWholeOrUntouched(step.disk, sight, hosts, step.call)
-                if number % 2 == 1 { try expectStart(step.disk, other, after: step.call) }
-                try expectStart(step.disk, station, after: step.call)
+                if number % 2 == 1 { try expectStart(step.disk, other, hosts, after: step.call) }
+                try expectStart(step.disk, station, hosts, after: step.call)
                 // Whoever makes a file clears up before.
                 try station.start(["--disk", try hosts.disk()], named: "maker").stop()
                 #expect(LeaseDirectory.asideFiles(hosts.leaseDirectory) == [], "left after \(step)")

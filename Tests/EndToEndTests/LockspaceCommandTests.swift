@@ -133,7 +133,7 @@ import Testing
                 let sent = monotonicNanoseconds()
                 try terminal.send("\u{3}")
                 #expect(try terminal.program.wait(timeout: 10) == .signal(SIGINT))
-                #expect(secondsSince(sent) < 1)
+                #expect(secondsSince(sent) < 4)
                 // The daemon goes on with what it was asked for; another one is fresh.
                 try daemon.restart()
             }

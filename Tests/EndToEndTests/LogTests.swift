@@ -112,10 +112,10 @@ import TestSupport
                 desk.program(try Products.supervisor(), ["--driver", "nop", "--log-level", "info", "--"] + command))
             try supervisor.waitForOutput("started", in: .errors)
             supervisor.signal(SIGTERM)
-            _ = try supervisor.wait(timeout: 10)
-            let lines = supervisor.errors.split(separator: "\n")
+            let errors = try supervisor.finish(timeout: 10).errors
+            let lines = errors.split(separator: "\n")
             #expect(lines.count == Self.life.count, "\(lines)")
-            #expect(!supervisor.errors.contains("\u{1b}"))
+            #expect(!errors.contains("\u{1b}"))
         }
     }
 }

@@ -189,7 +189,7 @@ import Testing
             there.emulator.signal(SIGSTOP)
             let arguments = ["migrate", "in", there.name, "--state", ticket]
             let first = try stage.scratch.start(try there.cli(arguments))
-            pause(milliseconds: 300)
+            try first.waitUntilItAwaitsAnAnswer()
             expectOneLine(try there.cli(arguments).run(), code: 69, naming: ["still under way"])
             there.emulator.signal(SIGCONT)
             try first.finish().expecting(.exit(0))

@@ -36,7 +36,7 @@ import Testing
                 let daemon = try #require(ProcessIdentity(living: hosts.second.daemon.pid))
                 daemon.signal(SIGSTOP)
                 let coming = try stage.scratch.start(try there.cli(["migrate", "in", there.name, "--state", ticket]))
-                pause(milliseconds: 500)
+                try coming.waitUntilItAwaitsAnAnswer()
                 switch victim {
                 case "supervisor": there.supervisor.signal(SIGKILL)
                 case "emulator": there.emulator.signal(SIGKILL)
@@ -75,7 +75,7 @@ import Testing
             _ = try here.ticket("prepare", "--to", there.uri)
             let version = try #require(try here.version())
             let leaving = try stage.scratch.start(try here.cli(["migrate", "out", here.name]))
-            pause(milliseconds: 300)
+            try leaving.waitUntilItAwaitsAnAnswer()
             #expect(leaving.isRunning)
             // Nobody else brings it to an end meanwhile, but for calling it off.
             let second = try here.leasehold("migrate", "out", here.name)

@@ -28,8 +28,8 @@ import Testing
         change(&program)
         let guest = try ControlledGuest(
             name: name, directory: desk.guestDirectory(name), supervisor: desk.scratch.start(program))
-        // The last of what they do to themselves comes after the guest's exec.
-        pause(milliseconds: 300)
+        // The last of what they do to themselves comes after the guest's exec; a thread more each is the last but that.
+        pause(milliseconds: 1000)
         return guest
     }
 

@@ -18,10 +18,10 @@ import TestSupport
             }
             let sleeping = ["sleep", "60"]
             let endings = [
-                Ending(reason: "exited", code: 7, status: .exit(7), command: ["sh", "-c", "sleep 0.2; exit 7"]),
+                Ending(reason: "exited", code: 7, status: .exit(7), command: ["sh", "-c", "sleep 1; exit 7"]),
                 Ending(
                     reason: "exited", signal: SIGKILL, status: .signal(SIGKILL),
-                    command: ["sh", "-c", "sleep 0.2; kill -9 $$"]),
+                    command: ["sh", "-c", "sleep 1; kill -9 $$"]),
                 Ending(reason: "exited", signal: SIGUSR1, status: .signal(SIGUSR1), command: sleeping) {
                     $0.supervisor.signal(SIGUSR1)
                 },

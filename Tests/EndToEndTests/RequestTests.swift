@@ -19,6 +19,7 @@ import Testing
             let limit = asked["toldWithin"]?.number ?? 0
             #expect((1...10).contains(limit))
             #expect(try guest.running.wait(timeout: limit + 1) == .signal(SIGTERM))
+            _ = try events.finish(timeout: 5)
             let detail = try #require(try stage.requests(in: events).first)
             #expect(detail["disk"] == .string(disk) && detail["lver"] == "2" && detail["mode"] == "graceful")
             #expect(detail["lease"] == .string("\(TwoHosts.lockspace):\(try leaseName(disk))"))
@@ -124,6 +125,7 @@ import Testing
             try stage.write(version: 2, mode: 2, beside: second)
             try stage.notice(to: guest)
             #expect(try guest.running.wait(timeout: 3) == .signal(SIGTERM))
+            _ = try events.finish(timeout: 5)
             #expect(try stage.requests(in: events).map { $0["disk"]?.string } == [second])
         }
     }

@@ -38,11 +38,11 @@ import Testing
                 #expect(status["state"] == "acquiring" && status["childPid"] == nil, "\(status)")
                 #expect(try station.leasehold("list").expecting(.exit(0)).output.contains("acquiring"))
                 expectOneLine(try station.leasehold("child-pid", "g"), code: 69)
-                #expect(secondsSince(asked) < 3)
+                #expect(secondsSince(asked) < 6)
                 let sent = monotonicNanoseconds()
                 running.signal(signal)
                 let outcome = try running.finish(timeout: 5)
-                #expect(secondsSince(sent) < 1 && outcome.status == .signal(signal), "\(outcome)")
+                #expect(secondsSince(sent) < 4 && outcome.status == .signal(signal), "\(outcome)")
                 if signal == SIGKILL {
                     #expect(outcome.errors == "")
                 } else {
@@ -55,7 +55,7 @@ import Testing
                 let asked = monotonicNanoseconds()
                 #expect(try station.leasehold(verb, verb).succeeded)
                 let outcome = try running.finish(timeout: 5)
-                #expect(secondsSince(asked) < 2)
+                #expect(secondsSince(asked) < 6)
                 #expect(outcome.errors.split(separator: "\n").count == 1, "\(outcome.errors)")
             }
         }
@@ -76,13 +76,13 @@ import Testing
             let asked = monotonicNanoseconds()
             #expect(try guest.status()["state"] == "running")
             #expect(try station.leasehold("child-pid", "guest").expecting(.exit(0)).output == "\(child)\n")
-            #expect(secondsSince(asked) < 2)
+            #expect(secondsSince(asked) < 6)
 
             let killed = monotonicNanoseconds()
             let kill = try scratch.start(
                 Program(try Products.cli(), ["kill", "guest"], environment: station.environment))
             try eventually(within: 5, every: 1) { !processExists(child) }
-            #expect(secondsSince(killed) < 1.5)
+            #expect(secondsSince(killed) < 4)
             let outcome = try kill.finish(timeout: 20)
             #expect(outcome.succeeded && outcome.output.contains("aren't known to be free"), "\(outcome)")
             #expect(secondsSince(killed) < 10)

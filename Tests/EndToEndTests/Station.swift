@@ -70,6 +70,10 @@ struct Station {
 
     /// Starts a guest and waits until it runs.
     func start(_ options: [String] = [], _ command: [String]? = nil, named name: String = "guest") throws -> Guest {
+        try despiteSlowStorage { try startOnce(options, command, name) }
+    }
+
+    private func startOnce(_ options: [String], _ command: [String]?, _ name: String) throws -> Guest {
         let command = try command ?? Probe.command("sleep", "60")
         let running = try scratch.start(try supervised(["--name", name] + options, command))
         let guest = Guest(running: running, name: name, station: self)

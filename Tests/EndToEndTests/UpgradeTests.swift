@@ -51,7 +51,7 @@ import Testing
         print("private memory: \(begun.memory) kB after the first upgrade, \(memory) kB after the last")
         #expect(memory - begun.memory <= 64)
         try stage.expectWriting()
-        #expect(stage.longestPause < 1, "the guest was held up for \(stage.longestPause) s")
+        #expect(stage.longestPause < 3, "the guest was held up for \(stage.longestPause) s")
         #expect(stage.writer.sightings.isEmpty)
 
         // Whoever followed it still does, and the numbers go on.
@@ -154,10 +154,10 @@ import Testing
         let holder = try hosts.second.hold(try hosts.leaseText(busy))
         let attaching = try hosts.scratch.start(
             try stage.stage.cli(["attach-disk", "guest", busy, "--wait", "60s"]))
-        pause(milliseconds: 500)
+        try attaching.waitUntilItAwaitsAnAnswer()
         expectOneLine(try stage.upgrade(), code: 69, naming: ["under way"])
         // One that begins while the program is tried goes first.
-        let slow = try stage.script("sleep 1; exec \"\(try Products.supervisor())\" \"$@\"", "slow")
+        let slow = try stage.script("sleep 3; exec \"\(try Products.supervisor())\" \"$@\"", "slow")
         attaching.end()
         try eventually(within: 5) { try stage.stage.leasehold("detach-disk", "guest", busy).status == .exit(66) }
         let upgrading = try hosts.scratch.start(try stage.stage.cli(["upgrade", "guest", "--program", slow]))
@@ -182,14 +182,14 @@ import Testing
     }
 
     @Test func isRefusedWhileTheDaemonHangs() throws {
-        try withTwoHosts(ioTimeout: 2) { hosts in
+        try withTwoHosts(ioTimeout: 4) { hosts in
             let stage = try UpgradeStage(hosts)
             hosts.first.daemon.stop()
             // By then a look hangs.
-            pause(milliseconds: 5500)
+            pause(milliseconds: 9500)
             expectOneLine(try stage.upgrade(), code: 69, naming: ["does not answer"])
             hosts.first.daemon.cont()
-            try eventually(within: 10) { try stage.upgrade().status == .exit(0) }
+            try eventually(within: 20) { try stage.upgrade().status == .exit(0) }
             try stage.expectWriting()
             try stage.end()
         }

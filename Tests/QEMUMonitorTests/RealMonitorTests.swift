@@ -33,10 +33,9 @@ import Testing
             let start = monotonicNanoseconds()
             let id = try monitor.send(.stop)
             #expect(try monitor.next { $0 == .event(.stopped) } != nil)
-            let stopped = secondsSince(start)
+            // The event had come before. The flush alone takes a second.
             #expect(try monitor.reply(to: id) == .done([:]))
-            // The flush alone takes a second.
-            #expect(secondsSince(start) - stopped > 0.9)
+            #expect(secondsSince(start) > 0.9)
         }
     }
 

@@ -20,6 +20,8 @@ public enum MonitorCommand: Sendable, Equatable {
     case closeDescriptor(name: String)
     /// `query-named-block-nodes`: the images that QEMU has open, without those that they are layered on twice over.
     case queryBlockNodes
+    /// `query-jobs`: what QEMU does to its images by itself, such as mirroring one. QEMU before 3.0 doesn't know it.
+    case queryJobs
     /// `migrate-set-capabilities` with `late-block-activate`: the target of a migration leaves its images alone until `cont`.
     case activateLate
     /// `migrate`: begins a migration to a URI; answered once it has begun.
@@ -43,6 +45,7 @@ extension MonitorCommand {
         case .getDescriptor: "getfd"
         case .closeDescriptor: "closefd"
         case .queryBlockNodes: "query-named-block-nodes"
+        case .queryJobs: "query-jobs"
         case .activateLate: "migrate-set-capabilities"
         case .migrate: "migrate"
         case .queryMigration: "query-migrate"
@@ -59,7 +62,8 @@ extension MonitorCommand {
         case .activateLate:
             object["arguments"] = ["capabilities": [["capability": "late-block-activate", "state": true]]]
         case .migrate(let uri): object["arguments"] = ["uri": .string(uri)]
-        case .capabilities, .queryStatus, .stop, .cont, .quit, .systemPowerdown, .queryMigration, .cancelMigration:
+        case .capabilities, .queryStatus, .stop, .cont, .quit, .systemPowerdown, .queryMigration, .cancelMigration,
+            .queryJobs:
             break
         }
         object["id"] = .integer(Int64(id))

@@ -100,6 +100,11 @@ public struct MonitorConversation: Sendable {
                 throw .strangeReply(command: command.name)
             }
             return .reply(id: id, .nodes(nodes.compactMap { $0 }))
+        case .queryJobs:
+            guard let jobs = content.arrayValue?.map(MonitorJob.init), !jobs.contains(nil) else {
+                throw .strangeReply(command: command.name)
+            }
+            return .reply(id: id, .jobs(jobs.compactMap { $0 }))
         case .queryMigration:
             guard content.objectValue != nil else { throw .strangeReply(command: command.name) }
             let text = content["error-desc"]?.stringValue.map { shortLine($0, limit: 300) }

@@ -20,6 +20,8 @@ public enum MonitorReply: Sendable, Equatable {
     case status(MonitorStatus)
     /// To ``MonitorCommand/queryBlockNodes``.
     case nodes([MonitorNode])
+    /// To ``MonitorCommand/queryJobs``.
+    case jobs([MonitorJob])
     /// To ``MonitorCommand/queryMigration``.
     case migration(MonitorMigration)
     /// It was not done. The class is one of QEMU's (`GenericError`, `CommandNotFound`, …), the text one printable line of at
@@ -101,6 +103,26 @@ public struct MonitorNode: Sendable, Equatable {
         self.file = file
         self.isReadOnly = isReadOnly
     }
+}
+
+/// Something that QEMU does to its images by itself (`JobInfo` in qapi/job.json).
+public struct MonitorJob: Sendable, Equatable {
+    /// Its name; those that QEMU names for itself are called after their disk.
+    public let name: String
+    /// QEMU's word: `running`, `ready`, `paused`, `concluded`, …
+    public let word: String
+
+    init?(json: JSON) {
+        guard let name = json["id"]?.stringValue, let word = json["status"]?.stringValue else { return nil }
+        self.name = shortLine(name, limit: 64)
+        self.word = shortLine(word, limit: 64)
+    }
+
+    /// Whether it may write to an image, though the guest stands still: `stop` halts the processors and no job. One that is
+    /// paused waits until somebody says `job-resume`.
+    public var mayWrite: Bool { !Self.restingWords.contains(word) }
+
+    private static let restingWords: Set<String> = ["created", "paused", "standby", "concluded", "null"]
 }
 
 /// How far an outgoing migration has come (`MigrationInfo` in qapi/migration.json).

@@ -30,7 +30,7 @@ extension Supervision {
     /// What another program goes on from; nil while something is under way: a start, an order, a migration, an attempt to have
     /// the leases again, the guest's end.
     public var carried: Carried? {
-        guard order == nil, !isWorking, !isWorkDisowned, !isLeaving else { return nil }
+        guard order == nil, !isWorking, !isWorkDisowned, !isLeaving, !isConnecting else { return nil }
         switch state {
         case .running: return carried(nil)
         case .paused(let paused): return paused.isAtRest ? carried(paused) : nil

@@ -2,10 +2,17 @@ import Leases
 
 // The leases while the guest runs: watched, and answered for when they are lost.
 extension Supervision {
-    /// The guest has its leases: whatever the first look brings, and whether or not it comes back, this is when to act.
-    func watchFromNow() -> [Action] {
+    /// The guest was given its leases just now: whatever the first look brings, and whether or not it comes back, this is when
+    /// to act. Only what is seen of them puts that off, no order and nothing that the guest does.
+    func watchFromNow() -> [Action] { firstLook() + firstTimers() }
+
+    func firstLook() -> [Action] {
+        isLeased && settings.firstDeadlines != nil ? [.lookAtLeases(isUrged: false)] : []
+    }
+
+    func firstTimers() -> [Action] {
         guard isLeased, let deadlines = settings.firstDeadlines else { return [] }
-        return [.lookAtLeases(isUrged: false)] + timers(deadlines)
+        return timers(deadlines)
     }
 
     mutating func watch(_ event: Event) -> [Action] {

@@ -22,8 +22,9 @@ extension Supervision {
         case .prepareToLeave, .leave:
             return leave(order)
         case .comeBack where isLeaving:
-            return [.cancelMigration] + goOn(.migration)
-                + [.startTimer(.orderAnswer, seconds: Supervision.monitorAnswerSeconds)]
+            return [
+                .cancelMigration, .startTimer(.orderAnswer, seconds: Supervision.monitorAnswerSeconds),
+            ] + goOn(.migration)
         case .comeBack, .resume, .arrive:
             return refuseOrder(.wrongState)
         }
@@ -38,7 +39,7 @@ extension Supervision {
         case (.order, .held, .suspend(release: false)), (.order, .released, .suspend):
             return completeOrder()
         case (.order, .held, .resume) where !isLeaving:
-            return goOn(paused.purpose) + [.startTimer(.orderAnswer, seconds: Supervision.monitorAnswerSeconds)]
+            return [.startTimer(.orderAnswer, seconds: Supervision.monitorAnswerSeconds)] + goOn(paused.purpose)
         case (.order, .released, .resume), (.order, .staying, .resume), (.loss, .staying, .resume),
             (.loss, .waiting, .resume), (.migration, .released, .comeBack):
             return [.cancelTimer(.nextAttempt)] + retake(paused.purpose)

@@ -110,7 +110,8 @@ extension Supervision {
 
     mutating func goOn(_ purpose: PausePurpose) -> [Action] {
         state = .paused(Paused(.goingOn, purpose))
-        return [.resumeGuest, .startTimer(.resume, seconds: Supervision.resumePauseSeconds)]
+        // It may go on before this is over.
+        return [.startTimer(.resume, seconds: Supervision.resumePauseSeconds), .resumeGuest]
     }
 
     private mutating func standStill(_ purpose: PausePurpose) -> [Action] {
@@ -136,7 +137,8 @@ extension Supervision {
     mutating func retake(_ purpose: PausePurpose) -> [Action] {
         guard isConnected else {
             state = .paused(Paused(.waiting, purpose))
-            return [.connect]
+            defer { isConnecting = true }
+            return isConnecting ? [] : [.connect]
         }
         state = .paused(Paused(.taking, purpose))
         return [.retakeLeases(orNext: purpose == .migration)]
@@ -213,7 +215,8 @@ extension Supervision {
             guard hasLeases else { return leave(kill(.leaseLost)) }
             return leave(wentOn(paused))
         case .monitorLost:
-            return hasLeases ? [] : [.startTimer(.monitor, seconds: settings.monitorSeconds)]
+            // One that comes back and goes again has no more time than one that stays away.
+            return hasLeases ? [] : [.hastenTimer(.monitor, seconds: settings.monitorSeconds)]
         case .timerFired(.monitor):
             return hasLeases ? [] : leave(kill(.leaseLost))
         case .leaseConnectionLost:
@@ -250,7 +253,7 @@ extension Supervision {
     private mutating func wentOn(_ paused: Paused) -> [Action] {
         state = .running
         if paused.purpose == .migration { isLeaving = false }
-        return [.announceResume] + completeOrder() + watchFromNow()
+        return [.announceResume] + completeOrder()
     }
 
     // The leases went with it, or are given back already.

@@ -9,6 +9,8 @@ public struct Supervision: Equatable, Sendable {
     var hasRun = false
     /// Whether the connection that the leases hang on stands.
     var isConnected = false
+    /// Whether one is being made: a second one would be closed by whoever holds the first, with the leases taken through it.
+    var isConnecting = false
     /// Whether everybody was told that the leases are lost.
     var isLossAnnounced = false
     /// Whether it has any lease to look after.
@@ -84,8 +86,9 @@ public struct Supervision: Equatable, Sendable {
     }
 
     /// The first actions.
-    public func begin() -> [Action] {
-        [.connect, .startTimer(.attemptAnswer, seconds: settings.connectSeconds)]
+    public mutating func begin() -> [Action] {
+        isConnecting = true
+        return [.connect, .startTimer(.attemptAnswer, seconds: settings.connectSeconds)]
     }
 
     /// Takes an event in and says what to do. An event that means nothing in a state changes nothing.
@@ -100,6 +103,7 @@ public struct Supervision: Equatable, Sendable {
             return []
         }
         switch event {
+        case .connected, .leasesRefused: isConnecting = false
         case .ordered(let order): return receive(order)
         case .orderAbandoned: return abandonOrder()
         case .timerFired(.orderAnswer): return unanswered()
@@ -130,7 +134,10 @@ extension Supervision {
             return attempt()
         case .timerFired(.nextAttempt):
             return attempt()
-        case .leasesTaken, .leasesReachable:
+        case .leasesTaken:
+            state = .starting
+            return [.cancelTimer(.attemptAnswer), .startGuest] + firstTimers()
+        case .leasesReachable:
             state = .starting
             return [.cancelTimer(.attemptAnswer), .startGuest]
         case .leasesRefused(let failure, let nowSeconds):
@@ -203,7 +210,7 @@ extension Supervision {
         case .guestStarted, .guestAdopted:
             hasRun = true
             state = settings.isIncoming ? .paused(Paused(.released, .arrival)) : .running
-            return [.announceStart] + (settings.isIncoming ? [] : watchFromNow())
+            return [.announceStart] + (settings.isIncoming ? [] : firstLook())
         case .guestSuspended(let signal):
             return [.suspendSelf(signal: signal)]
         case .guestFailedToStart(let step, let number):
@@ -213,6 +220,13 @@ extension Supervision {
         case .leaseConnectionLost:
             isConnected = false
             return kill(.leaseLost) + announceLoss()
+        case .leasesLost, .timerFired(.renewalFailure):
+            return kill(.leaseLost) + announceLoss()
+        case .leasesSeen, .lookUrged, .timerFired(.leaseLook):
+            return watch(event)
+        case .timerFired(.renewalWarning):
+            // Told once there is a guest to be warned of.
+            return watch(.lookUrged)
         case .stopRequested(let timeoutSeconds):
             return stop(timeoutSeconds)
         case .killRequested:
@@ -220,8 +234,8 @@ extension Supervision {
         case .guestEnded(let end):
             return guestEnded(end, .exited)
         case .connected, .leasesTaken, .leasesRefused, .interrupted, .orphansGone, .timerFired, .leasesReleased,
-            .leasesSeen, .lookUrged, .leasesLost, .guestPaused, .pauseFailed, .guestWentOn, .monitorLost,
-            .leasesReachable, .guestStoodStill, .ordered, .orderAbandoned, .moreTaken,
+            .guestPaused, .pauseFailed, .guestWentOn, .monitorLost, .leasesReachable, .guestStoodStill, .ordered,
+            .orderAbandoned, .moreTaken,
             .moreRefused, .someReleased, .leaseRequested:
             return []
         }

@@ -61,6 +61,8 @@ final class GuestMonitor {
         /// Whether the guest runs before it is stopped.
         case before
         case stop
+        /// Whether it is at work on an image by itself.
+        case jobs
         /// Whether it stands still after it was stopped.
         case after
         /// Whether it does after its disks were waited for.
@@ -92,6 +94,10 @@ final class GuestMonitor {
     var wantsPause = false
     /// Whether `stop` was answered: that alone says that the guest's writes are done.
     var isStopAnswered = false
+    /// Whether it was answered that no job writes while the guest stands.
+    var areJobsAtRest = false
+    /// Whether a migration is to be called off, and it couldn't be told yet.
+    var wantsMigrationCancelled = false
     /// Whether the guest runs, by the last that was heard.
     var isGuestRunning: Bool?
     /// Whether it ran when it was stopped; one that its own manager had stopped isn't ours to continue.

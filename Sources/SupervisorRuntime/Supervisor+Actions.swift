@@ -60,7 +60,7 @@ extension Supervisor {
             leaseState = .released
         case .awaitStandstill: awaitStandstill()
         case .stopAwaiting: stopAwaiting()
-        case .cancelMigration: ask(.cancelMigration, nil)
+        case .cancelMigration: cancelMigration()
         case .takeMore(let requests): takeMore(requests)
         case .keepTaken: keepTaken()
         case .dropTaken: dropTaken()

@@ -140,6 +140,7 @@ extension Supervisor {
             loop.cancel(.monitorSilent)
             if monitor.wantsConnection { shareWithMonitor() }
             if changes.isAsking { ask(.queryBlockNodes, .nodes) }
+            if monitor.wantsMigrationCancelled { cancelMigration() }
             if monitor.wantsPause { return stopGuest() }
             switch supervision.state {
             case .paused(let paused) where paused.step == .goingOn: resumeGuest()
@@ -171,6 +172,8 @@ extension Supervisor {
         switch supervision.state {
         case .running: if news == .event(.resumed) { monitor.isGuestRunning = true }
         case .pausing: if monitor.isStopAnswered { stopGuest() }
+        // A reset or a key leaves one that was told to stop where it is; without its leases that isn't waited for.
+        case .paused(let paused) where paused.step == .held && news != .event(.resumed): ask(.queryStatus, .still)
         case .paused: handle(.guestWentOn)
         case .acquiring, .starting, .stopping, .rescuing, .releasing, .finished: break
         }
@@ -190,11 +193,18 @@ extension Supervisor {
             }
         case (.stop, .done):
             monitor.isStopAnswered = true
+        case (.jobs, .jobs(let jobs)):
+            if let job = jobs.first(where: \.mayWrite) {
+                return failPause("its emulator is at work on a disk by itself (job \(job.name) is \(job.word))")
+            }
+            monitor.areJobsAtRest = true
         case (.before, .status(let status)):
             // Asked again on a new connection, it may stand still by our own order.
             if monitor.wasRunning == nil { monitor.wasRunning = status.isOursToContinue }
         case (.after, .status(let status)):
-            guard monitor.isStopAnswered else { return failPause("it didn't answer what it was told") }
+            guard monitor.isStopAnswered, monitor.areJobsAtRest else {
+                return failPause("it didn't answer what it was told")
+            }
             guard status.staysStopped else { return failPause("it says that the guest is \(status.word)") }
             monitor.writtenBytes = writtenBytes()
             loop.start(.evidence, seconds: Supervisor.evidenceSeconds)
@@ -226,7 +236,8 @@ extension Supervisor {
             note(
                 .warning,
                 "the guest's emulator may touch its disks before it has their leases (late-block-activate): \(text)")
-        case (.stop, .refused(_, let text)), (.before, .refused(_, let text)), (.after, .refused(_, let text)):
+        case (.stop, .refused(_, let text)), (.jobs, .refused(_, let text)), (.before, .refused(_, let text)),
+            (.after, .refused(_, let text)):
             failPause(text)
         case (.goOn, .refused(_, let text)):
             note(.error, "the guest has its leases and can't be made to go on: \(text)")
@@ -259,6 +270,7 @@ extension Supervisor {
 
     private func forgetStop() {
         monitor.isStopAnswered = false
+        monitor.areJobsAtRest = false
         monitor.writtenBytes = nil
         // What is being waited for was written before.
         monitor.settlings += 1
@@ -267,11 +279,17 @@ extension Supervisor {
 
     private func stopGuest() {
         monitor.wantsPause = false
-        guard case .pausing = supervision.state else { return }
+        guard case .pausing(let pausing) = supervision.state else { return }
         forgetStop()
         // QEMU answers the stop once the writes that were under way are done and flushed (docs/decisions/qmp.md).
         ask(.queryStatus, .before)
         ask(.stop, .stop)
+        // One that was migrated away has let go of its images, under its jobs too; those that keep their leases may go on with them.
+        if pausing.purpose == .migration || pausing.purpose == .order(release: false) {
+            monitor.areJobsAtRest = true
+        } else {
+            ask(.queryJobs, .jobs)
+        }
         ask(.queryStatus, .after)
     }
 
@@ -336,10 +354,16 @@ extension Supervisor {
 
     // MARK: - Going on
 
+    func cancelMigration() {
+        monitor.wantsMigrationCancelled = monitor.connection?.conversation.isReady != true
+        if !monitor.wantsMigrationCancelled { ask(.cancelMigration, nil) }
+    }
+
     func resumeGuest() {
         if case .paused(let paused) = supervision.state {
             switch paused.purpose {
-            case .loss: break
+            // By itself it goes on only where it had run before.
+            case .loss: if pendingOrder != nil { monitor.wasRunning = true }
             case .order, .arrival: monitor.wasRunning = true
             case .migration: monitor.wasRunning = monitor.ranBeforeLeaving
             }

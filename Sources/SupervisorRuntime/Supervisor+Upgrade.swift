@@ -71,7 +71,8 @@ extension Supervisor {
     }
 
     func abandonUpgrade() {
-        pendingUpgrade?.trial.kill()
+        // One that has ended has given its pid away.
+        if pendingUpgrade?.version == nil { pendingUpgrade?.trial.kill() }
         endUpgrade(nil)
     }
 

@@ -60,7 +60,8 @@ extension Supervisor {
     func lookAtLeases(isUrged: Bool) {
         let leases = settledLeases
         guard !leases.isEmpty, leaseState != .released else { return }
-        startWatching()
+        // Before the guest runs there is nobody else who needs the worker.
+        if supervision.state != .starting { startWatching() }
         guard !watch.isLooking else {
             watch.next = (isUrged || watch.next?.isUrged == true, ())
             return

@@ -260,6 +260,7 @@ extension Supervisor {
             switch supervision.state {
             case .acquiring:
                 leases = held
+                watch.sinceSeconds = Clock.monotonicSeconds()
                 stopWaiting()
                 emit(.acquired, [.init("leases", String(held.count))])
             case .paused(let paused) where paused.step == .taking:

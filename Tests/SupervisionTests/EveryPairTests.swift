@@ -329,15 +329,59 @@ import Testing
                     case .goingOn: #expect(timers.contains(.resume), "\(event) after \(path)")
                     case .held, .released, .staying: break
                     }
+                case .starting:
+                    let isLimited = settings.firstDeadlines == nil || event != .leasesTaken
+                    #expect(isLimited || timers.contains(.renewalFailure), "\(event) after \(path)")
                 case .running:
-                    if settings.firstDeadlines != nil, case .pausing = guest.state {
-                        // Its migration can't be finished; the leases are watched as before.
-                    } else if settings.firstDeadlines != nil {
-                        #expect(timers.contains(.renewalFailure), "\(event) after \(path)")
+                    if settings.firstDeadlines != nil, case .starting = guest.state {
+                        #expect(actions.contains(.lookAtLeases(isUrged: false)), "\(event) after \(path)")
                     }
-                case .acquiring, .starting, .finished: break
+                case .acquiring, .finished: break
                 }
             }
+        }
+    }
+
+    /// How long a guest may go on without news of its leases: no order puts that off, and nothing that the guest does.
+    @Test(arguments: [pausing, incoming])
+    func onlyTheLeasesThemselvesPutTheirDeadlineOff(_ settings: Supervision.Settings) {
+        for (guest, path) in Self.reachable(settings) {
+            for event in Self.events {
+                var after = guest
+                let isSet = after.handle(event).contains {
+                    if case .startTimer(.renewalFailure, _) = $0 { true } else { false }
+                }
+                guard isSet else { continue }
+                let isOfLeases = [.leasesTaken, .leasesSeen(Self.deadlines), .moreTaken].contains(event)
+                #expect(isOfLeases, "\(event) after \(path)")
+            }
+        }
+    }
+
+    /// Through a second connection the first one's leases would be lost, once it is closed.
+    @Test(arguments: settings)
+    func noSecondConnectionIsMadeBesideOneThatIsBeingMade(_ settings: Supervision.Settings) {
+        for (guest, path) in Self.reachable(settings) {
+            for event in Self.events {
+                var after = guest
+                let connects = after.handle(event).contains(.connect)
+                if connects { #expect(after.isConnecting && !after.isConnected, "\(event) after \(path)") }
+                // A refusal is the answer.
+                if case .leasesRefused = event { continue }
+                #expect(!connects || !guest.isConnecting, "\(event) after \(path)")
+            }
+        }
+    }
+
+    /// However often a monitor comes back and goes again.
+    @Test(arguments: [pausing, incoming])
+    func aMonitorThatIsLostPutsNoLimitOff(_ settings: Supervision.Settings) {
+        for (guest, path) in Self.reachable(settings) {
+            var after = guest
+            let isPutOff = after.handle(.monitorLost).contains {
+                if case .startTimer = $0 { true } else { false }
+            }
+            #expect(!isPutOff, "after \(path)")
         }
     }
 }

@@ -70,15 +70,36 @@ import Testing
         #expect(guest.handle(.timerFired(.nextAttempt)) == [.connect])
         #expect(guest.handle(.connected) == [.retakeLeases(orNext: false)])
         let taken = guest.handle(.leasesTaken)
-        #expect(taken.prefix(2) == [.resumeGuest, .startTimer(.resume, seconds: 2)])
+        #expect(taken.prefix(2) == [.startTimer(.resume, seconds: 2), .resumeGuest])
         // Held again, they are watched again, whether or not the guest is known to go on.
         #expect(taken.contains(.lookAtLeases(isUrged: false)))
         #expect(taken.contains(.startTimer(.renewalFailure, seconds: 12)))
         let actions = guest.handle(.guestWentOn)
-        #expect(actions.contains(.announceResume) && actions.contains(.lookAtLeases(isUrged: false)))
-        #expect(guest.state == .running)
+        #expect(actions.contains(.announceResume) && guest.state == .running)
         // And all over again.
         #expect(guest.handle(.leaseConnectionLost).contains(.announceLeaseLoss))
+    }
+
+    /// A guest that takes its memory for minutes before it runs has no more time than one that runs.
+    @Test func leasesAreWatchedWhileTheGuestStarts() {
+        var settings = Supervision.Settings(daemonizes: true, waitSeconds: 0, attemptSeconds: 60)
+        settings.firstDeadlines = Self.deadlines
+        var guest = Supervision(settings: settings)
+        _ = guest.begin()
+        _ = guest.handle(.connected)
+        #expect(
+            guest.handle(.leasesTaken) == [
+                .cancelTimer(.attemptAnswer), .startGuest, .startTimer(.leaseLook, seconds: 2),
+                .startTimer(.renewalFailure, seconds: 12), .startTimer(.renewalWarning, seconds: 8),
+            ])
+        _ = guest.handle(.guestStarted)
+        #expect(guest.handle(.timerFired(.leaseLook)) == [.lookAtLeases(isUrged: false)])
+        #expect(guest.handle(.leasesSeen(Self.deadlines)).contains(.startTimer(.renewalFailure, seconds: 12)))
+        #expect(guest.handle(.timerFired(.renewalWarning)) == [.lookAtLeases(isUrged: true)])
+        var late = guest
+        #expect(guest.handle(.guestAdopted) == [.announceStart, .lookAtLeases(isUrged: false)])
+        let actions = late.handle(.timerFired(.renewalFailure))
+        #expect(actions.first == .killGuest && actions.contains(.announceLeaseLoss))
     }
 
     @Test func guestOfLostStorageGivesItsLeasesBackWhileItStands() {
@@ -158,7 +179,7 @@ import Testing
         var guest = running()
         _ = guest.handle(.leaseConnectionLost)
         _ = guest.handle(.guestPaused)
-        #expect(guest.handle(.monitorLost) == [.startTimer(.monitor, seconds: 1)])
+        #expect(guest.handle(.monitorLost) == [.hastenTimer(.monitor, seconds: 1)])
         #expect(guest.handle(.guestPaused) == [.cancelTimer(.monitor)])
         _ = guest.handle(.monitorLost)
         #expect(guest.handle(.timerFired(.monitor)).contains(.killGuest))

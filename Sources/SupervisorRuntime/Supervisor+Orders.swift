@@ -127,7 +127,7 @@ extension Supervisor {
         case .unusable(let resource, let why): .invalidResource(resource: resource, why: why)
         case .underWay: .unavailable(why: "something else that was asked of the guest is still under way")
         case .notStill:
-            .unavailable(why: "the guest can't be made to stand still: its monitor doesn't obey, see the log")
+            .unavailable(why: "the guest can't be made to stand still; its supervisor's log says why")
         case .silent: .unavailable(why: "the sanlock daemon or the guest's monitor does not answer")
         case .noMonitor:
             .unavailable(why: "the guest has no monitor that its supervisor could use; start it with --qmp")

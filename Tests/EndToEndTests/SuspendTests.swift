@@ -24,6 +24,50 @@ import Testing
         }
     }
 
+    /// `stop` halts the guest's processors. What the emulator does to images by itself goes on.
+    @Test func aGuestWhoseEmulatorIsAtWorkOnADiskKeepsItsLeases() throws {
+        try Station.withTwo { hosts, here, there in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            let copy = try here.scratch.disk("copy")
+            let devices = try guest.monitor.execute("query-block").array ?? []
+            let names = devices.compactMap { $0["inserted"]?["node-name"]?.string }
+            let device = try #require(names.first)
+            try guest.monitor.execute(
+                "blockdev-add", ["driver": "file", "node-name": "copy", "filename": .string(copy)])
+            try guest.monitor.execute(
+                "blockdev-mirror",
+                ["job-id": "copying", "device": .string(device), "target": "copy", "sync": "full", "speed": 65536])
+            expectOneLine(try guest.leasehold("suspend", "--release"), code: 69, naming: ["guest"])
+            try eventually(within: 5, "\(guest.running.errors)") { guest.running.errors.contains("job copying") }
+            #expect(try there.attempt(guest.disk).status == .exit(75))
+            try guest.waitUntilWriting()
+            // With its leases it may stand for as long as it likes.
+            try guest.leasehold("suspend").expecting(.exit(0))
+            try guest.leasehold("resume").expecting(.exit(0))
+            try guest.monitor.execute("block-job-cancel", ["device": "copying", "force": true])
+            try eventually(within: 10) { try guest.monitor.execute("query-jobs") == [] }
+            try guest.leasehold("suspend", "--release").expecting(.exit(0))
+            #expect(try there.attempt(guest.disk).status == .exit(0))
+            #expect(try guest.leasehold("kill").succeeded)
+        }
+    }
+
+    /// A reset by its manager leaves it where it is, and it goes on by order as ever.
+    @Test func aSuspendedGuestThatIsResetStandsStill() throws {
+        try Station.withTwo { hosts, here, _ in
+            let guest = try EmulatorGuest(on: here, disk: try hosts.disk())
+            try guest.leasehold("suspend").expecting(.exit(0))
+            try guest.monitor.execute("system_reset")
+            try eventually(within: 5) { try guest.monitor.status() == "prelaunch" }
+            pause(milliseconds: 500)
+            #expect(try guest.status()["state"] == "paused")
+            #expect(try guest.isStill())
+            try guest.leasehold("resume").expecting(.exit(0))
+            #expect(try guest.status()["state"] == "running")
+            #expect(try guest.leasehold("kill").succeeded)
+        }
+    }
+
     @Test func aSuspendedGuestMayBeLetGoOnByItsManager() throws {
         try Station.withTwo { hosts, here, _ in
             let guest = try EmulatorGuest(on: here, disk: try hosts.disk())

@@ -50,6 +50,7 @@ import Testing
         ),
         (.migrate(uri: "unix:/m"), #"{"execute":"migrate","arguments":{"uri":"unix:/m"},"id":2}"#),
         (.queryMigration, #"{"execute":"query-migrate","id":2}"#),
+        (.queryJobs, #"{"execute":"query-jobs","id":2}"#),
         (.cancelMigration, #"{"execute":"migrate_cancel","id":2}"#),
     ])
     func aCommandIsOneLine(_ command: MonitorCommand, _ line: String) throws {
@@ -71,6 +72,19 @@ import Testing
         #expect(nodes.map(\.isReadOnly) == [false, true])
     }
 
+    @Test func jobsAreToldWithWhetherTheyMayWrite() throws {
+        var conversation = try MonitorConversation.ready()
+        let id = conversation.send(.queryJobs).id
+        let words = [
+            "running", "ready", "pending", "waiting", "aborting", "new", "created", "paused", "standby", "concluded",
+        ]
+        let jobs = words.map { #"{"id": "j-\#($0)", "type": "mirror", "status": "\#($0)"}"# }.joined(separator: ",")
+        let news = try conversation.hear(#"{"id": \#(id), "return": [\#(jobs)]}"#)
+        guard case .reply(id, .jobs(let told)) = news.first else { throw TestFailure("\(news)") }
+        #expect(told.map(\.word) == words && told.map(\.name) == words.map { "j-\($0)" })
+        #expect(told.map(\.mayWrite) == [true, true, true, true, true, true, false, false, false, false])
+    }
+
     @Test(arguments: [
         (#"{"status": "completed", "ram": {}}"#, true, false, nil), (#"{}"#, false, true, nil),
         (#"{"status": "active"}"#, false, false, nil), (#"{"status": "cancelled"}"#, false, true, nil),
@@ -88,6 +102,7 @@ import Testing
     /// Nothing is made of an answer that isn't the one that was asked for.
     @Test(arguments: [
         (MonitorCommand.queryBlockNodes, "{}"), (.queryBlockNodes, #"[{"file": "/d"}]"#), (.queryBlockNodes, "[7]"),
+        (.queryJobs, "{}"), (.queryJobs, #"[{"id": "a"}]"#), (.queryJobs, #"[{"id": "a", "status": 1}]"#),
         (.queryMigration, "[]"), (.queryMigration, #"{"status": "a b"}"#), (.migrate(uri: "x"), "[]"),
         (.cancelMigration, "3"), (.activateLate, #""ok""#),
     ])

@@ -48,7 +48,8 @@ static void drain_child_signals(struct keeper *keeper, int milliseconds)
 
 	if (poll(&wait, 1, milliseconds) > 0)
 		while (read(keeper->child_signals, &information, sizeof information) > 0)
-			;
+			if ((int)information.ssi_signo == KEEPER_FORSAKEN)
+				keeper->is_forsaken = true;
 }
 
 // Returns when nothing is left, with how the guest's first process ended where it ended just then. A process that can't
@@ -233,6 +234,8 @@ void keeper_watch(struct keeper *keeper)
 			drain_child_signals(keeper, 0);
 			if (reap(keeper))
 				return;
+			if (keeper->is_forsaken)
+				return keeper_end_guest(keeper);
 		}
 		if (wait[REPORTS].revents && keeper_obey(keeper))
 			return keeper_end_guest(keeper);

@@ -128,6 +128,8 @@ static void run_keeper(const struct leasehold_start *start, int reports, int sup
 		_exit(125);
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
+	sigaddset(&child, KEEPER_FORSAKEN);
+	prctl(PR_SET_PDEATHSIG, KEEPER_FORSAKEN);
 	keeper.child_signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (keeper.child_signals < 0)
 		_exit(125);

@@ -9,14 +9,19 @@ struct keeper {
 	int supervisor;    // pidfd
 	int lease_socket;
 	int device_locks;
-	int child_signals;
+	int child_signals; // and that of the supervisor's end
 	pid_t guest;
 	bool adopts;
 	// When the guest is killed for a lease socket that hung up; 0: it is not going to be.
 	int64_t deadline;
 	// The supervisor has seen to it that the guest stands still without its leases.
 	bool is_excused;
+	bool is_forsaken;
 };
+
+// Comes when the supervisor's main thread ends. Another one that is blocked in the kernel keeps the process, and with it the
+// pidfd and the reports' socket, for as long as it is blocked (man 2 prctl, PR_SET_PDEATHSIG).
+#define KEEPER_FORSAKEN SIGRTMAX
 
 // Tells the supervisor something.
 void keeper_report(struct keeper *keeper, struct leasehold_report message);

@@ -36,8 +36,10 @@ public struct Leftover: Sendable {
             // is known by the socket that it inherited.
             let living = processes().filter(\.isAlive)
             if living.isEmpty { break }
-            hadProcesses = true
-            for process in living { process.signal(SIGKILL) }
+            // A keeper that lives is at it, and knows more of them: killed too soon, it would leave those that closed everything.
+            let killed = living.filter { attempt >= Leftover.keepersAttempts || !$0.isKeeper }
+            hadProcesses = hadProcesses || !killed.isEmpty
+            for process in killed { process.signal(SIGKILL) }
             if attempt == Leftover.attempts - 1 { return }
             usleep(5000)
         }
@@ -59,6 +61,7 @@ public struct Leftover: Sendable {
     }
 
     private static let attempts = 400
+    private static let keepersAttempts = 100
 
     private func processes() -> [ProcessIdentity] {
         let tree = guest.map { [$0] + $0.descendants() } ?? []

@@ -36,6 +36,12 @@ public struct ProcessIdentity: Equatable, Sendable {
         leasehold_is_ending(pid)
     }
 
+    /// Whether it is a guest's keeper, by what it calls itself.
+    public var isKeeper: Bool {
+        let name = (try? Files.read("/proc/\(pid)/comm", limit: 64)) ?? []
+        return String(decoding: name, as: UTF8.self) == "leasehold-keepr\n"
+    }
+
     /// Sends it a signal, if it is still that process.
     ///
     /// - Returns: whether the signal was sent.

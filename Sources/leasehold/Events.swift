@@ -68,6 +68,8 @@ struct Events: ParsableCommand {
         while true {
             let known = Set(followed.values.map(\.supervisorPid))
             for paths in directory.guestDirectories() {
+                // Before it is asked: what comes after that is new.
+                let before = isFirstLook ? paths.readState()?.events ?? [] : []
                 guard let found = FoundGuest(paths), !known.contains(found.supervisorPid),
                     let connection = try? GuestConnection(found, timeoutSeconds: 5),
                     let first = try? connection.call(.monitor, more: true),
@@ -78,7 +80,7 @@ struct Events: ParsableCommand {
                     lastSequence: 0)
                 // What came before this command did is not told, what came before it noticed the guest is.
                 let past = paths.readState()?.events ?? []
-                if isFirstLook { guest.lastSequence = past.last?.sequence ?? 0 }
+                if isFirstLook { guest.lastSequence = before.last?.sequence ?? 0 }
                 if let sequence = told.removeValue(forKey: found.supervisorPid) { guest.lastSequence = sequence }
                 try tell(past, of: &guest)
                 followed[connection.number] = guest

@@ -199,6 +199,49 @@ import Testing
         try stage.expectNothingLeft()
     }
 
+    /// Its log is on storage that hangs: the thread that writes it can't die, and keeps the process until it can.
+    @Test func guestDiesWithASupervisorThatIsBlockedInTheKernel() throws {
+        let stage = try KillStage.shared()
+        let scratch = try Scratch()
+        defer { scratch.remove() }
+        let folder = try scratch.directory("m")
+        try LeaseStorage(kind: "ext4", sectorBytes: 512).mount(at: folder, scratch)
+        let guest = try stage.start("timestamps", options: ["--log-level", "info", "--log-file", "\(folder)/log"])
+        try Program.run("fsfreeze", ["-f", folder]).expecting(.exit(0))
+        let thaw = { _ = try? Program.run("fsfreeze", ["-u", folder]) }
+        defer { thaw() }
+        try stage.leasehold("attach-disk", "guest", try stage.hosts.disk()).expecting(.exit(0))
+        let pid = guest.supervisor.pid
+        let threads = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task")
+        try eventually(within: 10, "a thread being blocked") {
+            threads.contains { thread in
+                readProcessFile(pid, "task/\(thread)/status").map { String(decoding: $0, as: UTF8.self) }?
+                    .contains("State:\tD") == true
+            }
+        }
+        guest.supervisor.signal(SIGKILL)
+        try guest.record.waitUntilGone(within: 1)
+        #expect(guest.supervisor.exists, "nothing was blocked")
+        thaw()
+        try guest.program.wait(timeout: 10)
+        try stage.expectNothingLeft()
+    }
+
+    /// It is at its work, and knows those that nobody else finds.
+    @Test func whoeverFindsTheGuestLeavesTheKeeperItsTime() throws {
+        let stage = try KillStage.shared()
+        let guest = try stage.start("setuid,close-fds,double-fork")
+        guest.keeper.signal(SIGSTOP)
+        guest.supervisor.signal(SIGKILL)
+        let looking = try stage.hosts.scratch.start(try stage.cli(["list"]))
+        pause(milliseconds: 250)
+        #expect(guest.keeper.exists && looking.isRunning)
+        guest.keeper.signal(SIGCONT)
+        try guest.record.waitUntilGone(within: 1)
+        try looking.finish(timeout: 10).expecting(.exit(0))
+        try stage.expectNothingLeft()
+    }
+
     @Test func killOfTheCallersWholeGroupEndsAll() throws {
         let stage = try KillStage.shared()
         let record = HostileRecord(stage.hosts.scratch.file("\(stage.tag).pids"))

@@ -63,7 +63,8 @@ import Testing
             let guest = Guest(running: try scratch.start(program), name: "guest", station: station)
             // The record comes before the guest, and the last of the supervisor's threads after it.
             try eventually(within: 30, every: 10, "it runs and is watched") {
-                let status = try guest.status()
+                guard guest.running.isRunning else { throw TestFailure(guest.running.errors) }
+                guard let status = try? guest.status() else { return false }
                 return status["state"] == "running" && status["lockspaces"]?.array?.isEmpty == false
             }
             try body(guest)

@@ -136,7 +136,7 @@ struct Guest {
 
     /// Waits until the others can read who holds this disk.
     func waitUntilRecorded(_ disk: String) throws {
-        try eventually(within: 5, "the record of \(disk)") {
+        try eventually(within: 20, "the record of \(disk)") {
             try station.record(of: disk)?["guest"]?.string == name
         }
     }

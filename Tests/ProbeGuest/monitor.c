@@ -139,6 +139,8 @@ static void obey(const char *command, long identity) {
         setRunning(true);
     } else if (strcmp(command, "query-status") == 0) {
         queryStatus(identity);
+    } else if (strcmp(command, "query-jobs") == 0) {
+        reply(identity, "return", "[]");
     } else if (strcmp(command, "getfd") == 0 || strcmp(command, "closefd") == 0) {
         reply(identity, "return", "{}");
     } else if (strcmp(command, "quit") == 0 || strcmp(command, "system_powerdown") == 0) {

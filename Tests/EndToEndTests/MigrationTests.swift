@@ -160,7 +160,7 @@ import Testing
             #expect(try target.guest.status()["state"] == "running")
             #expect(try hosts.holders(of: disk).map(\.host.id) == [2])
             _ = try source.guest.running.wait(timeout: 5)
-            try eventually(within: 10, "it falling asleep again") { try target.monitor.status() == "suspended" }
+            try eventually(within: 30, "it falling asleep again") { try target.monitor.status() == "suspended" }
             try there.leasehold("kill", "sleeper").expecting(.exit(0))
         }
     }

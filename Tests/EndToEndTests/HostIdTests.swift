@@ -102,16 +102,7 @@ import Testing
             let names = ["same", "same"]
             let twins = try Twins(names, scratch)
             try twins.hosts[0].leasehold("lockspace", "init").expecting(.exit(0))
-            for host in twins.hosts {
-                let slow = try scratch.start(
-                    Program(
-                        "strace",
-                        [
-                            "-f", "-o", "/dev/null", "-p", "\(host.daemon.pid)", "-e", "trace=io_submit", "-e",
-                            "inject=io_submit:delay_enter=200000",
-                        ]))
-                try slow.waitForOutput("attached", in: .errors)
-            }
+            for host in twins.hosts { try host.daemon.slowDown(microseconds: 200_000, scratch) }
             let disk = try scratch.disk("disk")
             let starts = try twins.hosts.map {
                 try scratch.start(try $0.supervised(["--name", "boot", "--disk", disk], Probe.command("sleep", "60")))

@@ -123,14 +123,7 @@ import Testing
                 let slow = try Station(on: hosts.second, of: hosts, scratch)
                 let disks = try (0..<10).map { _ in try hosts.disk() }
                 for disk in disks { try small.start(["--disk", disk], named: "maker").stop() }
-                let slowing = try scratch.start(
-                    Program(
-                        "strace",
-                        [
-                            "-f", "-o", "/dev/null", "-p", "\(slow.daemon.pid)", "-e", "trace=io_submit", "-e",
-                            "inject=io_submit:delay_enter=40000",
-                        ]))
-                try slowing.waitForOutput("attached", in: .errors)
+                try slow.daemon.slowDown(microseconds: 40_000, scratch)
                 for (index, disk) in disks.enumerated() {
                     let starting = try scratch.start(
                         try slow.supervised(["--name", "slow", "--disk", disk], Probe.command("sleep", "0.05")))

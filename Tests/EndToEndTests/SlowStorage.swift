@@ -9,3 +9,17 @@ func despiteSlowStorage<Result>(_ body: () throws -> Result) throws -> Result {
     }
     return try body()
 }
+
+extension SanlockDaemon {
+    /// Has it wait before each access to its storage, until the directory goes.
+    func slowDown(microseconds: Int, _ scratch: Scratch) throws {
+        let slowing = try scratch.start(
+            Program(
+                "strace",
+                [
+                    "-f", "-o", "/dev/null", "-p", "\(pid)", "-e", "trace=io_submit", "-e",
+                    "inject=io_submit:delay_enter=\(microseconds)",
+                ]))
+        try slowing.waitForOutput("attached", in: .errors)
+    }
+}
